@@ -1,0 +1,83 @@
+//! Tasks of the workspace, in the order a newcomer meets them: `up`, `demo`, `test`, `bench`, `plugins`.
+//!
+//! Each does all its set-up itself. All of them build the whole workspace with the `dev` profile into
+//! the one target folder, so that what one command has built the next one finds.
+
+mod bench;
+mod demo;
+mod plugins;
+mod server;
+mod setup;
+mod sh;
+mod test;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Tasks of the Postern workspace")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build all and serve on the default ports, with demo users; Ctrl-C stops
+    Up,
+    /// Tell the whole story step by step; exits non-zero if a step fails
+    Demo(demo::Options),
+    /// Build what is needed and run all tests
+    Test {
+        /// Passed to `cargo nextest run`, such as a part of a test's name
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Measure, beside peers where there are any, and write a report
+    Bench(bench::Options),
+    /// Build the default plugins into target/plugins
+    Plugins {
+        /// Also the guests that misbehave, into target/test-guests
+        #[arg(long)]
+        test_guests: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    let root = root()?;
+    // Relative paths in the config file start at the working directory.
+    std::env::set_current_dir(&root).with_context(|| format!("cannot enter {}", root.display()))?;
+    match task {
+        Task::Up => up::run(&root),
+        Task::Demo(options) => demo::run(&root, &options),
+        Task::Test { arguments } => test::run(&root, &arguments),
+        Task::Bench(options) => bench::run(&root, &options),
+        Task::Plugins { test_guests } => {
+            for path in plugins::build_all(&root, test_guests)? {
+                println!("{}", path.display());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The workspace's folder: two above this crate's.
+fn root() -> Result<PathBuf> {
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    here.ancestors().nth(2).map(PathBuf::from).context("host/xtask is not inside a workspace")
+}

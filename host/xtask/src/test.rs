@@ -1,0 +1,46 @@
+//! `cargo xtask test`: everything that is needed, then all tests. Nothing is skipped in silence.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+
+use crate::{plugins, setup, sh};
+
+/// A test that cannot run here appends a line `name: reason` to the file that this variable names.
+const NOT_RUN: &str = "NOT_RUN_LIST";
+
+/// Builds, runs, and lists what could not be run.
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
+    setup::for_tests(root)?;
+    plugins::build_all(root, true).context("the plugins do not build")?;
+    sh::build_workspace(root)?;
+
+    let list = root.join("target/not-run.txt");
+    std::fs::write(&list, "").with_context(|| format!("cannot write {}", list.display()))?;
+    let passed = sh::run("tests", runner(root).args(arguments).env(NOT_RUN, &list));
+    let not_run = std::fs::read_to_string(&list).unwrap_or_default();
+    if !not_run.is_empty() {
+        println!("Not run:\n{not_run}");
+    }
+    passed?;
+    if sh::is_ci() && !not_run.is_empty() {
+        println!("CI: a test that did not run is a failure.");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// nextest where it is installed: it runs the tests of all crates side by side, each in a process
+/// of its own. Else cargo's own runner.
+fn runner(root: &Path) -> Command {
+    let mut command = sh::cargo();
+    if sh::has("cargo-nextest") {
+        command.args(["nextest", "run", "--workspace"]);
+    } else {
+        println!("cargo-nextest is not installed: using `cargo test`, which takes longer.");
+        command.args(["test", "--workspace"]);
+    }
+    command.current_dir(root);
+    command
+}

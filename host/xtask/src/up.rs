@@ -1,0 +1,84 @@
+//! `cargo xtask up`: the whole thing on the default ports, with people to be.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::server::{self, Listeners, Server};
+use crate::{plugins, sh};
+
+const LISTENERS: Listeners = &[
+    ("tcp", "127.0.0.1:1883"),
+    ("tls", "127.0.0.1:8883"),
+    ("ws", "127.0.0.1:8083"),
+    ("wss", "127.0.0.1:8084"),
+    ("http", "127.0.0.1:8443"),
+    ("admin", "unix:target/up/admin.sock"),
+    ("health", "127.0.0.1:8080"),
+];
+
+/// Who is who in the demonstrations: user, name, organisation.
+pub(crate) const PEOPLE: &[(&str, &str, &str)] =
+    &[("alice", "Alice Adler", "acme"), ("bob", "Bob Brandt", "acme"), ("carol", "Carol Chen", "globex")];
+
+/// The password of everybody in the demonstrations.
+pub(crate) const PASSWORD: &str = "postern";
+
+/// Builds, serves, adds the demo users, and waits for Ctrl-C.
+pub(crate) fn run(root: &Path) -> Result<ExitCode> {
+    plugins::build_all(root, false).context("the plugins do not build")?;
+    sh::build_workspace(root)?;
+
+    let config = server::write_config(root, &root.join("target/up"), LISTENERS)?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen for signals")?;
+    let mut server = Server::start(root, &config, LISTENERS, None)?;
+    let id = server.id();
+    std::thread::spawn(move || {
+        // Ctrl-C reaches the server too, which is in our process group: it drains, and we wait.
+        for signal in signals.forever() {
+            if signal == SIGTERM {
+                server::terminate(id).ok();
+            }
+        }
+    });
+
+    add_people(&server)?;
+    println!("{}", tour(&config));
+    let status = server.wait()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Makes the demo users (those that are there already are only brought up to date).
+pub(crate) fn add_people(server: &Server) -> Result<()> {
+    for (user, name, org) in PEOPLE {
+        let words = ["user", "add", user, "--name", name, "--org", org, "--password-stdin"];
+        server.cli(&words, &format!("{PASSWORD}\n")).with_context(|| format!("cannot add {user}"))?;
+    }
+    server
+        .cli(&["user", "partner", "acme", "globex", "--relation", "upstream"], "")
+        .context("cannot add a partner")?;
+    Ok(())
+}
+
+fn tour(config: &Path) -> String {
+    let config = config.display();
+    format!(
+        "
+Postern serves. Users: alice and bob (acme), carol (globex, a partner); password of each: {PASSWORD}
+
+  Chat, in two terminals:
+    target/debug/phone --server https://127.0.0.1:8443 --ca target/up/data/dev-cert.pem --user alice --client-id alice-phone
+    target/debug/phone --server https://127.0.0.1:8443 --ca target/up/data/dev-cert.pem --user bob --client-id bob-pc
+    then type:  bob: hello     /history bob     /who     /quit
+
+  Look at it:
+    target/debug/postern plugin list --config {config}
+    target/debug/postern client list --config {config}
+    curl http://127.0.0.1:8080/metrics
+
+Ctrl-C stops."
+    )
+}
