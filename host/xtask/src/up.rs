@@ -70,8 +70,8 @@ fn tour(config: &Path) -> String {
 Postern serves. Users: alice and bob (acme), carol (globex, a partner); password of each: {PASSWORD}
 
   Chat, in two terminals:
-    target/debug/phone --server https://127.0.0.1:8443 --ca target/up/data/dev-cert.pem --user alice --client-id alice-phone
-    target/debug/phone --server https://127.0.0.1:8443 --ca target/up/data/dev-cert.pem --user bob --client-id bob-pc
+    target/debug/phone --server https://127.0.0.1:8443 --ca target/up/data/development-ca.pem --user alice --client-id alice-phone
+    target/debug/phone --server https://127.0.0.1:8443 --ca target/up/data/development-ca.pem --user bob --client-id bob-pc
     then type:  bob: hello     /history bob     /who     /quit
 
   Look at it:
