@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use phone::{Api, ApiError, Login};
 use postern_broker::wire::{
-    Ack, ConnAck, Connect, Disconnect, MessageProperties, Packet, Publish, QoS, ReasonCode, Version,
+    Ack, Auth, ConnAck, Connect, Disconnect, MessageProperties, Packet, Publish, QoS, ReasonCode, Version,
 };
 
 use crate::{Peer, Postern, connect, publish, text};
@@ -100,6 +100,20 @@ impl Device {
             password: Some(bearer),
             ..connect(Version::V5, self.state.client_id())
         }
+    }
+
+    /// A CONNECT that begins an AUTH exchange (MQTT 5).
+    pub fn connect_with_challenge(&mut self) -> Connect {
+        let id = self.state.login().token.id.clone();
+        let (auth_method, auth_data) = (Some(text(phone::AUTH_METHOD)), Some(Bytes::from(id)));
+        Connect { auth_method, auth_data, ..connect(Version::V5, self.state.client_id()) }
+    }
+
+    /// The AUTH that answers a challenge which came on a listener.
+    pub fn answer(&self, listener: &str, challenge: &Auth) -> Auth {
+        let broker = self.state.login().broker(listener).unwrap_or_else(|| panic!("no broker {listener}"));
+        let data = self.state.answer(broker, challenge.data.as_deref().expect("a challenge")).unwrap();
+        Auth { reason: ReasonCode::ContinueAuthentication, data: Some(data.into()), ..challenge.clone() }
     }
 
     /// Signs in on TLS by proof; the server must accept.

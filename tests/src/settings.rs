@@ -49,65 +49,58 @@ impl Settings {
     }
 
     /// Sets a key of the config, such as `listen.tcp`.
-    pub fn set(&mut self, key: &str, value: impl Into<Value>) -> &mut Self {
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
         set(&mut self.config, key, value.into());
-        self
     }
 
     /// Takes a key out of the config.
-    pub fn unset(&mut self, key: &str) -> &mut Self {
+    pub fn unset(&mut self, key: &str) {
         let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
         table(&mut self.config, section).remove(name);
-        self
     }
 
     /// Sets a key of the policy, such as `plugins.token-hmac.config.lifetime-secs`.
-    pub fn policy(&mut self, key: &str, value: impl Into<Value>) -> &mut Self {
+    pub fn policy(&mut self, key: &str, value: impl Into<Value>) {
         set(&mut self.policy, key, value.into());
-        self
     }
 
     /// Another of the policies in policies/, such as `open`.
-    pub fn policy_file(&mut self, name: &str) -> &mut Self {
+    pub fn policy_file(&mut self, name: &str) {
         let file = crate::root().join("policies").join(format!("{name}.toml"));
         let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         self.policy = text.parse().unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        self
     }
 
     /// Puts the test guest `guest` (of tests/guests) into `role`, with the grants and the
     /// configuration of the plugin that it replaces.
-    pub fn role(&mut self, role: &str, guest: &str) -> &mut Self {
+    pub fn role(&mut self, role: &str, guest: &str) {
         let former = self.policy["roles"][role].as_str().expect("the role's plugin").to_owned();
         let granted = self.policy["plugins"].get(&former).cloned();
         if let Some(granted) = granted {
             table(&mut self.policy, "plugins").entry(guest.to_owned()).or_insert(granted);
         }
-        self.policy(&format!("roles.{role}"), guest).plugin(guest, &guest_file(guest))
+        self.policy(&format!("roles.{role}"), guest);
+        self.plugin(guest, &guest_file(guest));
     }
 
     /// Adds a component as `NAME.wasm`, or replaces one.
-    pub fn plugin(&mut self, name: &str, file: &Path) -> &mut Self {
+    pub fn plugin(&mut self, name: &str, file: &Path) {
         self.plugins.insert(name.to_owned(), Some(file.to_owned()));
-        self
     }
 
     /// Leaves a component out.
-    pub fn without_plugin(&mut self, name: &str) -> &mut Self {
+    pub fn without_plugin(&mut self, name: &str) {
         self.plugins.insert(name.to_owned(), None);
-        self
     }
 
     /// A variable of the program's environment.
-    pub fn variable(&mut self, name: &str, value: &str) -> &mut Self {
+    pub fn variable(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
-        self
     }
 
     /// Runs the program under another, such as `strace`.
-    pub fn under(&mut self, words: &[&str]) -> &mut Self {
+    pub fn under(&mut self, words: &[&str]) {
         self.wrapper = words.iter().map(|w| (*w).to_owned()).collect();
-        self
     }
 
     /// The config file's path.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Broker, Login};
-use crate::proof::{Signing, proof};
+use crate::proof::{Signing, answer, proof};
 
 /// A logged-in device. Its state is one file of mode 0600.
 #[derive(Debug)]
@@ -66,16 +66,26 @@ impl Device {
     pub fn proof(&mut self, broker: &Broker) -> io::Result<String> {
         self.state.counter += 1;
         self.write()?;
-        let token = &self.state.login.token;
-        let signing = Signing {
-            token_id: &token.id,
+        proof(&self.state.login.token.key, self.signing(broker)).map_err(io::Error::other)
+    }
+
+    /// The answer to a challenge of `broker`, for MQTT 5 enhanced authentication.
+    ///
+    /// # Errors
+    /// When the token's key is not one.
+    pub fn answer(&self, broker: &Broker, challenge: &[u8]) -> io::Result<Vec<u8>> {
+        answer(&self.state.login.token.key, self.signing(broker), challenge).map_err(io::Error::other)
+    }
+
+    fn signing<'a>(&'a self, broker: &'a Broker) -> Signing<'a> {
+        Signing {
+            token_id: &self.state.login.token.id,
             client_id: &self.state.client_id,
             transport: &broker.transport,
             listener: &broker.listener,
             counter: self.state.counter,
             time_ms: self.server_now(),
-        };
-        proof(&token.key, signing).map_err(io::Error::other)
+        }
     }
 
     /// The server's clock, as far as we know it.

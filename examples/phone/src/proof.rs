@@ -6,11 +6,20 @@
 //! fields   = 0x01, token id, client id, "plain" | "tls", listener name, counter, time
 //! sign-in key = HKDF-SHA-256( proof key, no salt, info "sign-in" ), 32 bytes
 //! ```
-//! All numbers are big-endian.
+//! All numbers are big-endian. MQTT 5 clients may instead answer a challenge (AUTH method
+//! [`AUTH_METHOD`], first data the token id):
+//!
+//! ```text
+//! answer = HMAC-SHA-256( sign-in key, field* )
+//! fields = 0x01, "auth", token id, client id, "plain" | "tls", listener name, challenge
+//! ```
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::{hkdf, hmac};
+
+/// The method of enhanced authentication.
+pub const AUTH_METHOD: &str = "POSTERN-PROOF";
 
 /// Version of the format.
 const VERSION: u8 = 1;
@@ -45,16 +54,27 @@ pub struct Signing<'a> {
 /// # Errors
 /// When `key` is not 32 bytes of base64url.
 pub fn proof(key: &str, signing: Signing<'_>) -> Result<String, ProofError> {
+    let (counter, time) = (signing.counter.to_be_bytes(), signing.time_ms.to_be_bytes());
+    let mac = mac(key, &[&[VERSION]], &signing, &[&counter, &time])?;
+    let password = [&[VERSION][..], &counter, &time, mac.as_ref()].concat();
+    Ok(URL_SAFE_NO_PAD.encode(password))
+}
+
+/// The answer to a challenge. Counter and time of `signing` play no part: the challenge is new each time.
+///
+/// # Errors
+/// As [`proof`].
+pub fn answer(key: &str, signing: Signing<'_>, challenge: &[u8]) -> Result<Vec<u8>, ProofError> {
+    Ok(mac(key, &[&[VERSION], b"auth"], &signing, &[challenge])?.as_ref().to_vec())
+}
+
+fn mac(key: &str, first: &[&[u8]], signing: &Signing<'_>, last: &[&[u8]]) -> Result<hmac::Tag, ProofError> {
     let key = URL_SAFE_NO_PAD.decode(key).map_err(|_| ProofError::Key)?;
     if key.len() != 32 {
         return Err(ProofError::Key);
     }
-    let mac = hmac::sign(&sign_in_key(&key)?, &signed_bytes(&signing));
-    let mut password = vec![VERSION];
-    password.extend_from_slice(&signing.counter.to_be_bytes());
-    password.extend_from_slice(&signing.time_ms.to_be_bytes());
-    password.extend_from_slice(mac.as_ref());
-    Ok(URL_SAFE_NO_PAD.encode(password))
+    let bound = [signing.token_id, signing.client_id, signing.transport, signing.listener].map(str::as_bytes);
+    Ok(hmac::sign(&sign_in_key(&key)?, &fields(&[first, &bound, last].concat())))
 }
 
 /// The key for sign-in only: commands have another one (rule 1).
@@ -64,18 +84,8 @@ fn sign_in_key(proof_key: &[u8]) -> Result<hmac::Key, ProofError> {
     Ok(okm.into())
 }
 
-/// Every field with its length before it, so that no two sets of fields have the same bytes.
-fn signed_bytes(signing: &Signing<'_>) -> Vec<u8> {
-    let (counter, time) = (signing.counter.to_be_bytes(), signing.time_ms.to_be_bytes());
-    let fields: [&[u8]; 7] = [
-        &[VERSION],
-        signing.token_id.as_bytes(),
-        signing.client_id.as_bytes(),
-        signing.transport.as_bytes(),
-        signing.listener.as_bytes(),
-        &counter,
-        &time,
-    ];
+/// Every field with its length before it, so that no two lists of fields have the same bytes.
+fn fields(fields: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for field in fields {
         bytes.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());

@@ -58,7 +58,7 @@ pub(crate) fn add_people(server: &Server) -> Result<()> {
         server.cli(&words, &format!("{PASSWORD}\n")).with_context(|| format!("cannot add {user}"))?;
     }
     server
-        .cli(&["user", "partner", "acme", "globex", "--relation", "upstream"], "")
+        .cli(&["partner", "add", "acme", "globex", "--relation", "upstream"], "")
         .context("cannot add a partner")?;
     Ok(())
 }

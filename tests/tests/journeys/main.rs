@@ -1,0 +1,18 @@
+//! The journeys, each a file, against the real program on port 0. A test is named after the requirement
+//! or the security rule (`s_…`) that it shows.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::large_futures,
+    reason = "tests: whatever goes wrong ends the test, with its reason"
+)]
+
+mod delivery;
+mod groups;
+mod history;
+mod login;
+mod presence;
+mod publish;
+mod sign_in;
