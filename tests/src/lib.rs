@@ -22,6 +22,7 @@ mod not_run;
 mod person;
 mod postern;
 mod raw;
+mod services;
 mod settings;
 mod wire;
 
@@ -30,6 +31,7 @@ pub use not_run::not_run;
 pub use person::{Device, Session, body, password};
 pub use postern::{Postern, Refused};
 pub use raw::{Peer, connect, publish, text};
+pub use services::{Nats, Postgres, Tap};
 pub use settings::Settings;
 pub use wire::Wire;
 

@@ -9,10 +9,14 @@
     reason = "tests: whatever goes wrong ends the test, with its reason"
 )]
 
+mod crash;
 mod delivery;
 mod groups;
 mod history;
 mod login;
+mod packets;
 mod presence;
 mod publish;
+mod security;
 mod sign_in;
+mod two_processes;
