@@ -1,0 +1,169 @@
+//! Where others put in what a session is to get, and who is woken for it.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::BytesMut;
+use smallvec::SmallVec;
+
+use super::Session;
+use super::inbound::Receipts;
+use crate::broker::Core;
+use crate::feed::{Gate, Pass};
+use crate::limits::Limits;
+use crate::message::Message;
+use crate::queue::{Cost, Queue, Queued, Via};
+use crate::wire::{Packet, QoS, ReasonCode, Version};
+
+/// Links to wake when the locks are released.
+pub(crate) type Wakes = SmallVec<[Waker; 4]>;
+
+/// The half that anybody may put something into.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    /// Number of the link that is attached; 0 for none.
+    pub(super) link: u32,
+    pub(super) version: Option<Version>,
+    /// The session is over: nothing is taken in any more.
+    pub(super) ended: bool,
+    /// The link has been told that nothing of the queue can be written now: what comes in is no
+    /// reason to wake it.
+    pub(super) blocked: bool,
+    /// The link holds something that can be written.
+    pub(super) more: bool,
+    pub(super) closing: Option<ReasonCode>,
+    pub(super) waker: Option<Waker>,
+    /// Control packets, encoded, in order.
+    pub(super) control: BytesMut,
+    pub(crate) queue: Queue,
+    pub(super) gate: Option<Box<Gate>>,
+    pub(super) receipts: Receipts,
+}
+
+impl Mailbox {
+    pub(super) fn wake(&mut self, wakes: &mut Wakes) {
+        wakes.extend(self.waker.take());
+    }
+
+    /// Ends the link with `reason`; the first reason stays. False when there is none.
+    pub(crate) fn close(&mut self, reason: ReasonCode, wakes: &mut Wakes) -> bool {
+        if self.link == 0 {
+            return false;
+        }
+        self.closing.get_or_insert(reason);
+        self.wake(wakes);
+        true
+    }
+
+    /// What `SessionInfo` tells: messages here, the load, and publishes of QoS 2 not finished.
+    pub(crate) fn figures(&self) -> (usize, Cost, usize) {
+        (self.queue.len(), self.queue.load(), self.receipts.len())
+    }
+
+    /// Puts a control packet in order behind those before it.
+    pub(super) fn send(&mut self, packet: &Packet, max_packet_size: u32, limits: &Limits, wakes: &mut Wakes) {
+        let version = self.version.unwrap_or(Version::V311);
+        if self.control.len() > limits.queued_control_bytes {
+            self.close(ReasonCode::QuotaExceeded, wakes);
+            return;
+        }
+        // What cannot be encoded at all is dropped as if it had been sent [MQTT-3.1.2-25].
+        let _ = crate::wire::encode_within(packet, version, max_packet_size, &mut self.control);
+        self.wake(wakes);
+    }
+
+    /// Whether there is a reason to call `drain` or `feed_wants`.
+    pub(super) fn is_ready(&self, limits: &Limits) -> bool {
+        self.closing.is_some()
+            || self.more
+            || !self.control.is_empty()
+            || (!self.blocked && !self.queue.is_empty())
+            || self.gate.as_ref().is_some_and(|gate| gate.wants().is_some() && has_room(gate, limits))
+    }
+}
+
+/// Whether the feed's part of the queue is short enough to ask for more.
+pub(super) fn has_room(gate: &Gate, limits: &Limits) -> bool {
+    gate.queued <= limits.feed_queued / 4 && gate.queued_bytes <= limits.queued_bytes / 4
+}
+
+impl Session {
+    /// Queues a message and says whether it was taken. What is not taken is counted.
+    pub(crate) fn offer(&self, core: &Core, item: Queued, wakes: &mut Wakes) -> bool {
+        let mut mailbox = self.mailbox.lock();
+        if mailbox.ended {
+            return false;
+        }
+        let shared = matches!(item.via, Via::Shared(..));
+        if mailbox.link == 0 && item.qos == QoS::AtMostOnce {
+            // [MQTT-3.1.2-5 of 3.1.1] leaves QoS 0 for sleeping sessions to the server.
+            core.stats.dropped_offline.add(u64::from(!shared));
+            return false;
+        }
+        let Limits { queued_messages, queued_bytes, .. } = core.limits;
+        let cost = item.cost();
+        if mailbox.queue.is_full(cost, queued_messages, queued_bytes) {
+            if item.qos != QoS::AtMostOnce {
+                core.stats.dropped_queue_full.add(mailbox.queue.drop_qos0() as u64);
+            }
+            if mailbox.queue.is_full(cost, queued_messages, queued_bytes) {
+                if shared {
+                    return false;
+                }
+                core.stats.dropped_queue_full.add(1);
+                if item.qos != QoS::AtMostOnce && mailbox.link != 0 && mailbox.closing.is_none() {
+                    core.stats.slow_readers.add(1);
+                    mailbox.close(ReasonCode::QuotaExceeded, wakes);
+                }
+                return false;
+            }
+        }
+        mailbox.queue.push(item);
+        if !mailbox.blocked {
+            mailbox.wake(wakes);
+        }
+        true
+    }
+
+    /// A retained message for a new subscription: it refers to what is kept anyway, so that the
+    /// queue may grow by as many as there are (`kept`).
+    pub(crate) fn offer_retained(&self, core: &Core, item: Queued, kept: usize) -> bool {
+        let mut mailbox = self.mailbox.lock();
+        let room = mailbox.queue.len() < core.limits.queued_messages.saturating_add(kept);
+        if room && !mailbox.ended {
+            mailbox.queue.push(item);
+        } else {
+            core.stats.dropped_queue_full.add(1);
+        }
+        room
+    }
+
+    /// A message just stored for this session's user, if it has a feed (A10, A14).
+    pub(crate) fn offer_stored(
+        &self,
+        core: &Core,
+        seq: u64,
+        message: &Arc<Message>,
+        own: bool,
+        wakes: &mut Wakes,
+    ) {
+        let mut mailbox = self.mailbox.lock();
+        let mailbox = &mut *mailbox;
+        let Some(gate) = &mut mailbox.gate else { return };
+        let room = gate.queued < core.limits.feed_queued && gate.queued_bytes <= core.limits.queued_bytes;
+        match gate.live(seq, room) {
+            Pass::Ignore => return,
+            Pass::FallBehind => {}
+            Pass::Queue => {
+                gate.add(message.size());
+                let qos = gate.qos.min(message.qos);
+                let via = Via::Feed { seq, done: own };
+                mailbox.queue.push(Queued { message: Arc::clone(message), via, qos, retain: false });
+                if mailbox.blocked {
+                    return;
+                }
+            }
+        }
+        mailbox.wake(wakes);
+    }
+}
