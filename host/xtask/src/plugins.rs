@@ -37,7 +37,15 @@ fn build(root: &Path, folder: &str, workspace: &Path, out: &str, environment: &s
     let names = packages(&root.join(folder))?;
     let target = root.join("target/guest");
     let mut cargo = sh::cargo();
-    cargo.current_dir(workspace).args(["build", "--quiet", "--locked", "--profile", "guest", "--target", TARGET]);
+    cargo.current_dir(workspace).args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--profile",
+        "guest",
+        "--target",
+        TARGET,
+    ]);
     cargo.arg("--target-dir").arg(&target);
     for name in &names {
         cargo.args(["--package", name]);
@@ -79,7 +87,8 @@ fn packages(folder: &Path) -> Result<Vec<String>> {
 /// Whether the package builds to a component, or is a library that others share.
 fn is_component(package: &Path) -> Result<bool> {
     let manifest = package.join("Cargo.toml");
-    let text = fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+    let text =
+        fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
     Ok(text.contains("cdylib"))
 }
 

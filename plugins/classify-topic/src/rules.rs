@@ -105,7 +105,11 @@ fn may_chat(facts: &Facts) -> Result<(), ClassifyError> {
         return Err(refused(NOT_YOURS));
     }
     match facts.relation {
-        Relation::Same | Relation::Internal | Relation::Upstream | Relation::Downstream | Relation::Member => Ok(()),
+        Relation::Same
+        | Relation::Internal
+        | Relation::Upstream
+        | Relation::Downstream
+        | Relation::Member => Ok(()),
         Relation::Unrelated => Err(refused(UNREACHABLE)),
     }
 }
@@ -173,7 +177,14 @@ mod tests {
     #[test]
     fn instant_topics_are_well_formed_and_name_their_sender() {
         let rules = Rules::default();
-        for topic in ["im/u/bob/mallory", "im/u/bob", "im/u//alice", "im/x/bob/alice", "im/u/bob/alice/", "im/u/b/alice/1/2"] {
+        for topic in [
+            "im/u/bob/mallory",
+            "im/u/bob",
+            "im/u//alice",
+            "im/x/bob/alice",
+            "im/u/bob/alice/",
+            "im/u/b/alice/1/2",
+        ] {
             assert!(rules.classify(&facts(topic, Relation::Internal)).is_err(), "{topic}");
         }
         let anonymous = Facts { sender: None, ..facts("im/u/bob/alice", Relation::Internal) };
@@ -191,7 +202,10 @@ mod tests {
         assert_eq!(class(&rules, &note), Some(Class::Notification));
         rules = Rules { notifier_users: vec!["alice".into()], ..Rules::default() };
         assert_eq!(class(&rules, &facts("status/bob", Relation::Internal)), Some(Class::Status));
-        assert!(rules.classify(&facts("link/car", Relation::Unrelated)).is_err(), "instructions are nobody else's");
+        assert!(
+            rules.classify(&facts("link/car", Relation::Unrelated)).is_err(),
+            "instructions are nobody else's"
+        );
     }
 
     #[test]

@@ -9,7 +9,9 @@ pub mod bindings {
         world: "postern:encrypt/encrypt-plugin",
         generate_all,
     });
+    #[cfg(target_family = "wasm")] // exported names are none that a native linker takes
     export!(Plugin);
+    #[cfg(target_family = "wasm")]
     use super::Plugin;
 }
 

@@ -99,9 +99,8 @@ pub fn remove_user(db: &impl Sql, user: &str) -> Result<bool, AccountsError> {
 /// # Errors
 /// As the host says.
 pub fn list_users(db: &impl Sql, after: Option<&str>, limit: u32) -> Result<Vec<Account>, AccountsError> {
-    let statement = format!(
-        "SELECT locked, {PROFILE_COLUMNS} FROM account WHERE user_id > $1 ORDER BY user_id LIMIT $2"
-    );
+    let statement =
+        format!("SELECT locked, {PROFILE_COLUMNS} FROM account WHERE user_id > $1 ORDER BY user_id LIMIT $2");
     let limit = Value::Integer(i64::from(limit.min(PAGE)));
     let rows = db.query(&statement, vec![text(after.unwrap_or_default()), limit]).map_err(down)?;
     let account = |row| {
@@ -125,10 +124,12 @@ pub fn put_partner(db: &impl Sql, org: &str, partner: &Partner) -> Result<(), Ac
         return Err(invalid("an organisation cannot be its own partner"));
     }
     if partner.relation == Relation::Unrelated {
-        let statement = "DELETE FROM partner WHERE (org = $1 AND partner_org = $2) OR (org = $2 AND partner_org = $1)";
+        let statement =
+            "DELETE FROM partner WHERE (org = $1 AND partner_org = $2) OR (org = $2 AND partner_org = $1)";
         return db.execute(statement, vec![text(org), text(&partner.org)]).map(drop).map_err(down);
     }
-    let (Some(there), Some(back)) = (relation_name(partner.relation), relation_name(mirrored(partner.relation)))
+    let (Some(there), Some(back)) =
+        (relation_name(partner.relation), relation_name(mirrored(partner.relation)))
     else {
         return Err(invalid("a partner is upstream, downstream or unrelated"));
     };

@@ -19,7 +19,9 @@ pub mod bindings {
         world: "postern:login/login-plugin",
         generate_all,
     });
+    #[cfg(target_family = "wasm")] // exported names are none that a native linker takes
     export!(Plugin);
+    #[cfg(target_family = "wasm")]
     use super::Plugin;
 }
 

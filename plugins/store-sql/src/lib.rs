@@ -16,7 +16,9 @@ pub mod bindings {
         world: "postern:store/store-plugin",
         generate_all,
     });
+    #[cfg(target_family = "wasm")] // exported names are none that a native linker takes
     export!(Plugin);
+    #[cfg(target_family = "wasm")]
     use super::Plugin;
 }
 

@@ -140,7 +140,8 @@ fn take_seqs<'a>(
     if heads.is_empty() {
         return Ok(heads);
     }
-    let rows = heads.iter().map(|(user, head)| vec![Value::Text((*user).to_owned()), number(head.count)]).collect();
+    let rows =
+        heads.iter().map(|(user, head)| vec![Value::Text((*user).to_owned()), number(head.count)]).collect();
     let statement = "INSERT INTO head (user_id, seq) VALUES :rows
         ON CONFLICT (user_id) DO UPDATE SET seq = head.seq + excluded.seq
         RETURNING user_id, owner, seq";

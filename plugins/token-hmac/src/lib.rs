@@ -20,7 +20,9 @@ pub mod bindings {
         world: "postern:token/token-plugin",
         generate_all,
     });
+    #[cfg(target_family = "wasm")] // exported names are none that a native linker takes
     export!(Plugin);
+    #[cfg(target_family = "wasm")]
     use super::Plugin;
 }
 

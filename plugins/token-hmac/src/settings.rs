@@ -130,7 +130,8 @@ fn texts(config: &impl Config, key: &str) -> Result<Option<Vec<String>>, String>
 
 fn template(config: &impl Config, prefix: &str, usual: Template) -> Result<Template, String> {
     only(config, prefix, &["publish", "subscribe", "deny_publish", "deny_subscribe", "messaging"])?;
-    let list = |name: &str, usual| Ok::<_, String>(texts(config, &format!("{prefix}.{name}"))?.unwrap_or(usual));
+    let list =
+        |name: &str, usual| Ok::<_, String>(texts(config, &format!("{prefix}.{name}"))?.unwrap_or(usual));
     let template = Template {
         publish: list("publish", usual.publish)?,
         subscribe: list("subscribe", usual.subscribe)?,

@@ -173,7 +173,8 @@ pub fn load(host: &impl Host, token_id: &str) -> Result<Option<Record>, TokenErr
 /// What is missing.
 pub fn self_check(host: &impl Host) -> Result<(), String> {
     let key = proof::proof_key(&host.master_key()?, "self-check");
-    if !key.verify(b"self-check", &key.hmac(b"self-check")) || key.verify(b"other", &key.hmac(b"self-check")) {
+    if !key.verify(b"self-check", &key.hmac(b"self-check")) || key.verify(b"other", &key.hmac(b"self-check"))
+    {
         return Err("the host's keys do not verify their own MACs".to_owned());
     }
     host.get(&record_key("self-check")).map(drop)

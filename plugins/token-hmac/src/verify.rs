@@ -4,7 +4,8 @@
 use crate::{
     bindings::{
         exports::postern::token::tokens::{
-            Attempt, AuthAnswer, AuthData, Credential, Denial, Grant, Limits, NameAndPassword, Outcome, TokenError,
+            Attempt, AuthAnswer, AuthData, Credential, Denial, Grant, Limits, NameAndPassword, Outcome,
+            TokenError,
         },
         postern::host::types::Transport,
     },
