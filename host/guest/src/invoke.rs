@@ -1,0 +1,256 @@
+//! One call of a plugin, from its admission to its settled answer (C5).
+
+use std::sync::Arc;
+
+use postern_store::Access;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Duration, Instant, timeout, timeout_at};
+use wasmtime::component::{ComponentNamedList, Lift, Lower, ResourceTable, TypedFunc};
+
+use crate::breaker::{Admitted, Breaker};
+use crate::call::{CallError, Down, Outcome};
+use crate::limits::{arm, metered};
+use crate::pool::{Asked, Face, Pool, Warm};
+use crate::slot::Slot;
+use crate::state::{async_store, sync_store};
+
+/// How long a commit may take after the guest has answered in time. A caller that is told of a
+/// failure then does not know whether it was committed; the sender's message id keeps a repeat from
+/// being stored twice.
+const COMMIT: Duration = Duration::from_secs(10);
+
+/// What a guest answered: whether its transaction is to be committed.
+pub(crate) trait Answered {
+    fn is_ok(&self) -> bool;
+}
+
+impl<T, E> Answered for Result<T, E> {
+    fn is_ok(&self) -> bool {
+        self.is_ok()
+    }
+}
+
+impl Answered for bool {
+    fn is_ok(&self) -> bool {
+        true
+    }
+}
+
+impl<F: Face> Slot<F> {
+    /// One call of a pure role, on the calling thread.
+    #[inline]
+    pub(crate) fn call<T, E>(
+        &self,
+        call: impl FnOnce(&mut Warm<F>) -> wasmtime::Result<Result<T, E>>,
+    ) -> Result<T, CallError<E>> {
+        let pool = self.pool();
+        let pool = pool.as_deref().ok_or(Down::Absent)?;
+        let admitted = Breaker::admit(&*pool.breaker).ok_or_else(|| pool.count_down(Down::Recovering))?;
+        let made = match pool.take() {
+            Some(warm) => Ok(warm),
+            None => fresh_sync(pool),
+        };
+        let mut warm = match made {
+            Ok(warm) => warm,
+            Err(down) => {
+                if down.is_fault() {
+                    admitted.fault();
+                }
+                return Err(pool.count_down(down).into());
+            }
+        };
+        arm(&mut warm.store, pool.cpu());
+        match call(&mut warm) {
+            Ok(answer) => {
+                admitted.success();
+                pool.give_back(warm);
+                pool.count(if answer.is_ok() { Outcome::Ok } else { Outcome::Answer });
+                answer.map_err(CallError::Answer)
+            }
+            Err(error) => {
+                admitted.fault();
+                drop(warm);
+                pool.shrink();
+                Err(pool.count_down(pool.failure(&error)).into())
+            }
+        }
+    }
+
+    /// One call that may wait and only reads.
+    pub(crate) async fn read<P, T, E>(
+        &self,
+        function: fn(&F) -> &Asked<P, T, E>,
+        params: P,
+    ) -> Result<T, CallError<E>>
+    where
+        P: ComponentNamedList + Lower + Send + Sync + 'static,
+        T: Lift + Send + Sync + 'static,
+        E: Lift + Send + Sync + 'static,
+    {
+        let mut call = self.begin().await?;
+        call.invoke(Access::Read, function, params).await?.map_err(CallError::Answer)
+    }
+
+    /// One call that may wait and write. Its `Ok` means committed.
+    pub(crate) async fn write<P, T, E>(
+        &self,
+        function: fn(&F) -> &Asked<P, T, E>,
+        params: P,
+    ) -> Result<T, CallError<E>>
+    where
+        P: ComponentNamedList + Lower + Send + Sync + 'static,
+        T: Lift + Send + Sync + 'static,
+        E: Lift + Send + Sync + 'static,
+    {
+        let mut call = self.begin().await?;
+        call.invoke(Access::Write, function, params).await?.map_err(CallError::Answer)
+    }
+
+    /// Begins a call that may wait: waits for its turn and takes an instance.
+    pub(crate) async fn begin(&self) -> Result<Call<F>, Down> {
+        let pool = self.pool().clone().ok_or(Down::Absent)?;
+        let deadline = Instant::now() + pool.wall();
+        let Ok(Ok(permit)) = timeout_at(deadline, pool.permits.clone().acquire_owned()).await else {
+            return Err(pool.count_down(Down::Busy));
+        };
+        let Some(admitted) = Breaker::admit(pool.breaker.clone()) else {
+            return Err(pool.count_down(Down::Recovering));
+        };
+        let warm = pool.take();
+        let is_fresh = warm.is_none();
+        if is_fresh {
+            pool.add(); // the permit has bounded it
+        }
+        let mut call = Call { warm, admitted: Some(admitted), deadline, pool, _permit: permit };
+        if is_fresh {
+            call.make().await?;
+        }
+        Ok(call)
+    }
+}
+
+/// A fresh instance for the calling thread, while there is room.
+fn fresh_sync<F: Face>(pool: &Pool<F>) -> Result<Box<Warm<F>>, Down> {
+    if !pool.grow() {
+        return Err(Down::Busy);
+    }
+    let make = || {
+        let pre = pool.pre().map_err(wasmtime::Error::from)?;
+        let mut store = sync_store(pre.engine(), &pool.plugin.granted);
+        arm(&mut store, pool.cpu());
+        let instance = pre.instantiate(&mut store)?;
+        let face = F::bind(&mut store, &instance)?;
+        Ok(Box::new(Warm { store, face, calls: 0 }))
+    };
+    make().map_err(|error| {
+        pool.shrink();
+        pool.failure(&error)
+    })
+}
+
+/// A call that may wait, holding its instance. The instance goes back when the call is dropped after
+/// an answer; a call that trapped, was stopped or was given up takes its instance with it.
+pub(crate) struct Call<F: Face> {
+    /// None while the guest runs, and after it failed.
+    warm: Option<Box<Warm<F>>>,
+    /// Until the outcome is known.
+    admitted: Option<Admitted<Arc<Breaker>>>,
+    deadline: Instant,
+    pool: Arc<Pool<F>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<F: Face> Call<F> {
+    /// The instance's handles, to put in what the call is given, or take out what it gave.
+    pub(crate) fn table(&mut self) -> Result<&mut ResourceTable, Down> {
+        let warm = self.warm.as_mut().ok_or(Down::Trapped)?;
+        Ok(&mut warm.store.data_mut().table)
+    }
+
+    /// Calls a function and settles its transaction: committed when the guest answered `ok`, undone
+    /// otherwise.
+    pub(crate) async fn invoke<P, R>(
+        &mut self,
+        access: Access,
+        function: fn(&F) -> &TypedFunc<P, (R,)>,
+        params: P,
+    ) -> Result<R, Down>
+    where
+        P: ComponentNamedList + Lower + Send + Sync + 'static,
+        R: Lift + Answered + Send + Sync + 'static,
+    {
+        // Taken out of `self`: should this future be dropped, the instance is dropped with it.
+        let mut warm = self.warm.take().ok_or(Down::Trapped)?;
+        warm.store.data_mut().sql.begin(access);
+        arm(&mut warm.store, self.pool.cpu());
+        let meter = warm.store.data().meter.clone();
+        let function = *function(&warm.face);
+        let called = metered(meter, function.call_async(&mut warm.store, params));
+        let answer = match timeout_at(self.deadline, called).await {
+            Ok(Ok((answer,))) => answer,
+            Ok(Err(error)) => return Err(self.fault(self.pool.failure(&error))),
+            Err(_) => return Err(self.fault(Down::Slow)),
+        };
+        // The plugin did its part; what the database says now is not held against it.
+        if let Some(admitted) = self.admitted.take() {
+            admitted.success();
+        }
+        let sql = &mut warm.store.data_mut().sql;
+        if answer.is_ok() {
+            match timeout(COMMIT, sql.commit()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    self.warm = Some(warm);
+                    return Err(self.pool.count_down(Down::Failed(error.to_string())));
+                }
+                Err(_) => return Err(self.pool.count_down(Down::Failed("the commit took too long".into()))),
+            }
+        } else {
+            sql.rollback().await;
+        }
+        self.warm = Some(warm);
+        self.pool.count(if answer.is_ok() { Outcome::Ok } else { Outcome::Answer });
+        Ok(answer)
+    }
+
+    async fn make(&mut self) -> Result<(), Down> {
+        let pool = self.pool.clone();
+        let pre = match pool.pre() {
+            Ok(pre) => pre,
+            Err(down) => return Err(self.fault(down)),
+        };
+        let mut store = async_store(pre.engine(), &pool.plugin.granted);
+        arm(&mut store, pool.cpu());
+        let meter = store.data().meter.clone();
+        let made = async {
+            let instance = pre.instantiate_async(&mut store).await?;
+            F::bind(&mut store, &instance)
+        };
+        match timeout_at(self.deadline, metered(meter, made)).await {
+            Ok(Ok(face)) => {
+                self.warm = Some(Box::new(Warm { store, face, calls: 0 }));
+                Ok(())
+            }
+            Ok(Err(error)) => Err(self.fault(pool.failure(&error))),
+            Err(_) => Err(self.fault(Down::Slow)),
+        }
+    }
+
+    fn fault(&mut self, down: Down) -> Down {
+        if let Some(admitted) = self.admitted.take()
+            && down.is_fault()
+        {
+            admitted.fault();
+        }
+        self.pool.count_down(down)
+    }
+}
+
+impl<F: Face> Drop for Call<F> {
+    fn drop(&mut self) {
+        match self.warm.take() {
+            Some(warm) => self.pool.give_back(warm),
+            None => self.pool.shrink(),
+        }
+    }
+}

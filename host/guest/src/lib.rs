@@ -1,0 +1,40 @@
+//! Runs the rules: WebAssembly components behind typed roles (C1 to C6). Knows handlers, not MQTT.
+//!
+//! A plugin's way in:
+//!
+//! ```text
+//! Runtime::load   file → cache (compiled, authenticated) → inspect (world, imports against grants)
+//!                 → describe → prepare → self-check → Plugin
+//! Slots::activate Plugin → Pool (idle stack, permits, breaker) → Slot (ArcSwap)
+//! slots.login()…  breaker → permit → warm instance → deadline → guest → commit → back to the stack
+//! ```
+//!
+//! `roles/` has one typed face per role, `imports/` one file per host interface of `wit/host`.
+
+mod breaker;
+mod cache;
+mod call;
+mod engine;
+mod imports;
+mod inspect;
+mod invoke;
+mod keyring;
+mod limits;
+mod load;
+mod native;
+mod plugin;
+mod policy;
+mod pool;
+mod probe;
+pub mod roles;
+mod slot;
+mod state;
+
+pub use call::{CallError, Down};
+pub use engine::{Host, Runtime, RuntimeConfig, StartError};
+pub use imports::password::{ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_THREADS, Secret};
+pub use keyring::{Key, Keyring, KeyringError};
+pub use load::{LoadError, MAX_COMPONENT_MIB, Reason};
+pub use plugin::{About, Plugin};
+pub use policy::{FailureRule, PluginLimits, PluginPolicy, Role};
+pub use slot::{ActivateError, SlotInfo, SlotState, Slots};

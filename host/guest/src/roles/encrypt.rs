@@ -1,0 +1,91 @@
+//! The role *encrypt*: which commands must travel encrypted (`postern:encrypt`; B3).
+
+use wasmtime::Store;
+use wasmtime::component::{ComponentType, Instance, Lift, Lower, TypedFunc};
+
+use super::types::Transport;
+use crate::call::CallError;
+use crate::policy::Role;
+use crate::pool::{Face, Warm, interface_func};
+use crate::slot::Slot;
+use crate::state::State;
+
+/// What is known of a command.
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lower)]
+#[component(record)]
+pub struct Facts {
+    /// The terminal it is for.
+    pub terminal: String,
+    /// Who asks.
+    pub requester: String,
+    /// Such as `remote-control`, `diagnosis` or `info`.
+    #[component(name = "command-class")]
+    pub command_class: String,
+    /// Classes of the operations that will follow it.
+    #[component(name = "follow-ups")]
+    pub follow_ups: Vec<String>,
+    /// The terminal's live link; none when it is offline.
+    pub link: Option<Transport>,
+    /// Commands that needed TLS in the last 24 hours.
+    #[component(name = "recent-secure-commands")]
+    pub recent_secure_commands: u32,
+    /// In ms since the Unix epoch.
+    pub now: u64,
+}
+
+/// What is to be done with a command. The host's must-encrypt floor stands above it.
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[component(variant)]
+pub enum Decision {
+    /// Send it on the current link (B6, B7).
+    #[component(name = "send-now")]
+    SendNow,
+    /// Save it, then instruct the terminal to come in through TLS (B5).
+    #[component(name = "save-and-instruct")]
+    SaveAndInstruct,
+    /// Save it until the terminal comes (B13); no encryption is needed.
+    #[component(name = "save")]
+    Save,
+    /// Refuse; the text goes to the requester.
+    #[component(name = "refuse")]
+    Refuse(String),
+}
+
+/// Why there was no decision.
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[component(variant)]
+pub enum EncryptError {
+    /// The rules cannot be had now: refuse as temporary.
+    #[component(name = "unavailable")]
+    Unavailable(String),
+}
+
+/// The functions in one instance.
+pub(crate) struct Funcs {
+    decide: TypedFunc<(Facts,), (Result<Decision, EncryptError>,)>,
+}
+
+impl Face for Funcs {
+    const ROLE: Role = Role::Encrypt;
+
+    fn bind(store: &mut Store<State>, instance: &Instance) -> wasmtime::Result<Self> {
+        Ok(Funcs { decide: interface_func(store, instance, "postern:encrypt/policy", "decide")? })
+    }
+}
+
+/// The role *encrypt*.
+#[derive(Default)]
+pub struct Encrypt {
+    pub(crate) slot: Slot<Funcs>,
+}
+
+impl Encrypt {
+    /// Decides how a command travels, on the calling thread and without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`EncryptError`] from the plugin, or no answer: refuse then.
+    pub fn decide(&self, facts: Facts) -> Result<Decision, CallError<EncryptError>> {
+        self.slot.call(|warm: &mut Warm<Funcs>| Ok(warm.face.decide.call(&mut warm.store, (facts,))?.0))
+    }
+}

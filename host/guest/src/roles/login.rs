@@ -1,0 +1,255 @@
+//! The role *login*: who may log in, the directories, the accounts (`postern:login`).
+
+use postern_store::Access;
+use serde::{Deserialize, Serialize};
+use wasmtime::Store;
+use wasmtime::component::{ComponentType, Instance, Lift, Lower, Resource};
+
+use super::types::{Partner, Profile, Relation};
+use crate::call::{CallError, Down};
+use crate::imports::password::Secret;
+use crate::invoke::Call;
+use crate::policy::Role;
+use crate::pool::{Asked, Face, interface_func};
+use crate::slot::Slot;
+use crate::state::State;
+
+/// Who wants to log in.
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lower)]
+#[component(record)]
+pub struct Attempt {
+    /// The user id as typed.
+    pub user: String,
+    /// The device.
+    #[component(name = "client-id")]
+    pub client_id: String,
+    /// The peer's IP address.
+    pub address: String,
+    /// In ms since the Unix epoch.
+    pub now: u64,
+}
+
+/// Why somebody may not log in.
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[component(variant)]
+pub enum LoginError {
+    /// Wrong password, unknown or locked user: refuse. From outside the three look the same.
+    #[component(name = "denied")]
+    Denied,
+    /// A backend is down: refuse as temporary.
+    #[component(name = "unavailable")]
+    Unavailable(String),
+    /// Too many attempts: come again in this many seconds.
+    #[component(name = "retry-after")]
+    RetryAfter(u32),
+}
+
+/// Why a directory gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[component(variant)]
+pub enum DirectoryError {
+    /// It cannot be had now.
+    #[component(name = "unavailable")]
+    Unavailable(String),
+}
+
+/// One person as another may see them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift)]
+#[component(record)]
+pub struct Entry {
+    /// The user id.
+    pub user: String,
+    /// The name that people read.
+    pub name: String,
+    /// The organisation.
+    pub org: String,
+    /// Empty when unknown.
+    pub department: String,
+    /// Empty when unknown.
+    pub title: String,
+    /// What this person is to the one who looks.
+    pub relation: Relation,
+}
+
+/// Why an operator's change of the accounts was not made.
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[component(variant)]
+pub enum AccountsError {
+    /// The accounts are kept elsewhere; the text says where.
+    #[component(name = "unsupported")]
+    Unsupported(String),
+    /// What is wrong with the input.
+    #[component(name = "invalid")]
+    Invalid(String),
+    /// The accounts cannot be had now.
+    #[component(name = "unavailable")]
+    Unavailable(String),
+}
+
+/// A user as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift, Lower)]
+#[component(record)]
+pub struct Account {
+    /// Personal information, groups included.
+    pub profile: Profile,
+    /// Whether logins are refused.
+    pub locked: bool,
+}
+
+/// The functions in one instance.
+pub(crate) struct Funcs {
+    login: Asked<(Attempt, Resource<Secret>), Profile, LoginError>,
+    find: Asked<(String,), Option<Profile>, DirectoryError>,
+    partners: Asked<(String,), Vec<Partner>, DirectoryError>,
+    members: Asked<(String,), Option<Vec<String>>, DirectoryError>,
+    visible: Asked<(String, Option<String>, u32), Vec<Entry>, DirectoryError>,
+    put_user: Asked<(Account, Option<Resource<Secret>>), (), AccountsError>,
+    remove_user: Asked<(String,), bool, AccountsError>,
+    list_users: Asked<(Option<String>, u32), Vec<Account>, AccountsError>,
+    put_partner: Asked<(String, Partner), (), AccountsError>,
+}
+
+impl Face for Funcs {
+    const ROLE: Role = Role::Login;
+
+    fn bind(store: &mut Store<State>, instance: &Instance) -> wasmtime::Result<Self> {
+        const VERIFY: &str = "postern:login/verify";
+        const DIRECTORY: &str = "postern:login/directory";
+        const ACCOUNTS: &str = "postern:login/accounts";
+        Ok(Funcs {
+            login: interface_func(store, instance, VERIFY, "login")?,
+            find: interface_func(store, instance, DIRECTORY, "find")?,
+            partners: interface_func(store, instance, DIRECTORY, "partners")?,
+            members: interface_func(store, instance, DIRECTORY, "members")?,
+            visible: interface_func(store, instance, DIRECTORY, "visible")?,
+            put_user: interface_func(store, instance, ACCOUNTS, "put-user")?,
+            remove_user: interface_func(store, instance, ACCOUNTS, "remove-user")?,
+            list_users: interface_func(store, instance, ACCOUNTS, "list-users")?,
+            put_partner: interface_func(store, instance, ACCOUNTS, "put-partner")?,
+        })
+    }
+}
+
+/// The role *login*.
+#[derive(Default)]
+pub struct Login {
+    pub(crate) slot: Slot<Funcs>,
+}
+
+impl Login {
+    /// Verifies a login and gives the personal information that the client is sent (A6).
+    ///
+    /// # Errors
+    ///
+    /// [`LoginError`] from the plugin; [`Down`] when it gave no answer: refuse then.
+    pub async fn login(&self, attempt: Attempt, password: &Secret) -> Result<Profile, CallError<LoginError>> {
+        let mut call = self.slot.begin().await?;
+        let secret = lend(&mut call, password)?;
+        let borrowed = Resource::new_borrow(secret.rep());
+        let answer = call.invoke(Access::Write, |funcs| &funcs.login, (attempt, borrowed)).await?;
+        take_back(&mut call, secret)?;
+        answer.map_err(CallError::Answer)
+    }
+
+    /// The profile of a user who exists and is not locked.
+    ///
+    /// # Errors
+    ///
+    /// When the directory gave no answer.
+    pub async fn find(&self, user: &str) -> Result<Option<Profile>, CallError<DirectoryError>> {
+        self.slot.read(|funcs| &funcs.find, (user.to_owned(),)).await
+    }
+
+    /// The partner organisations of an organisation.
+    ///
+    /// # Errors
+    ///
+    /// When the directory gave no answer.
+    pub async fn partners(&self, org: &str) -> Result<Vec<Partner>, CallError<DirectoryError>> {
+        self.slot.read(|funcs| &funcs.partners, (org.to_owned(),)).await
+    }
+
+    /// The members of a group, sorted; `*` is everyone. None when there is no such group.
+    ///
+    /// # Errors
+    ///
+    /// When the directory gave no answer.
+    pub async fn members(&self, group: &str) -> Result<Option<Vec<String>>, CallError<DirectoryError>> {
+        self.slot.read(|funcs| &funcs.members, (group.to_owned(),)).await
+    }
+
+    /// Up to `limit` people whom `user` may see, sorted by user id, after `after`.
+    ///
+    /// # Errors
+    ///
+    /// When the directory gave no answer.
+    pub async fn visible(
+        &self,
+        user: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Entry>, CallError<DirectoryError>> {
+        self.slot.read(|funcs| &funcs.visible, (user.to_owned(), after.map(str::to_owned), limit)).await
+    }
+
+    /// Makes or changes a user. Without a password the old one stays; a new user needs one.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountsError`] from the plugin, or no answer.
+    pub async fn put_user(
+        &self,
+        account: Account,
+        password: Option<&Secret>,
+    ) -> Result<(), CallError<AccountsError>> {
+        let mut call = self.slot.begin().await?;
+        let secret = password.map(|password| lend(&mut call, password)).transpose()?;
+        let borrowed = secret.as_ref().map(|secret| Resource::new_borrow(secret.rep()));
+        let answer = call.invoke(Access::Write, |funcs| &funcs.put_user, (account, borrowed)).await?;
+        if let Some(secret) = secret {
+            take_back(&mut call, secret)?;
+        }
+        answer.map_err(CallError::Answer)
+    }
+
+    /// Removes a user, and tells whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountsError`] from the plugin, or no answer.
+    pub async fn remove_user(&self, user: &str) -> Result<bool, CallError<AccountsError>> {
+        self.slot.write(|funcs| &funcs.remove_user, (user.to_owned(),)).await
+    }
+
+    /// Up to `limit` accounts, sorted, after `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountsError`] from the plugin, or no answer.
+    pub async fn list_users(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Account>, CallError<AccountsError>> {
+        self.slot.read(|funcs| &funcs.list_users, (after.map(str::to_owned), limit)).await
+    }
+
+    /// Makes `partner.org` a partner of `org`, or (with [`Relation::Unrelated`]) no longer one.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountsError`] from the plugin, or no answer.
+    pub async fn put_partner(&self, org: &str, partner: Partner) -> Result<(), CallError<AccountsError>> {
+        self.slot.write(|funcs| &funcs.put_partner, (org.to_owned(), partner)).await
+    }
+}
+
+/// Puts a password among the instance's handles, for one call.
+fn lend(call: &mut Call<Funcs>, password: &Secret) -> Result<Resource<Secret>, Down> {
+    call.table()?.push(password.clone()).map_err(|error| Down::Failed(error.to_string()))
+}
+
+/// Takes it out again. The guest had it borrowed, so it cannot be gone.
+fn take_back(call: &mut Call<Funcs>, secret: Resource<Secret>) -> Result<(), Down> {
+    call.table()?.delete(secret).map(drop).map_err(|error| Down::Failed(error.to_string()))
+}
