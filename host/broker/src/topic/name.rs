@@ -16,7 +16,7 @@ impl TopicName {
     /// See [`TopicError`].
     pub fn new(text: Text) -> Result<Self, TopicError> {
         super::check(&text)?;
-        if odd(&text).wildcard {
+        if odd(text.as_bytes()).wildcard {
             return Err(TopicError::WildcardInName);
         }
         Ok(TopicName(text))

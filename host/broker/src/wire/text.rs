@@ -18,7 +18,7 @@ pub(crate) struct Odd {
 
 /// Looks for them, eight bytes at a time: every topic name that comes in goes through here.
 #[inline]
-pub(crate) fn odd(text: &str) -> Odd {
+pub(crate) fn odd(text: &[u8]) -> Odd {
     /// Not zero when a byte of `word` is `byte` ("Bit Twiddling Hacks", determine if a word has a
     /// byte equal to n).
     const fn has(word: u64, byte: u8) -> u64 {
@@ -31,10 +31,10 @@ pub(crate) fn odd(text: &str) -> Odd {
         nul |= has(word, 0);
         wildcard |= has(word, b'+') | has(word, b'#');
     };
-    let (words, tail) = text.as_bytes().as_chunks::<8>();
+    let (words, tail) = text.as_chunks::<8>();
     words.iter().for_each(|word| look(u64::from_ne_bytes(*word)));
     // Bytes already seen do no harm: a tail is the last word, or the whole of a short text.
-    match text.as_bytes().last_chunk::<8>() {
+    match text.last_chunk::<8>() {
         Some(word) => look(u64::from_ne_bytes(*word)),
         None => tail.iter().for_each(|&byte| look(u64::from_ne_bytes([byte; 8]))),
     }

@@ -1,16 +1,21 @@
 //! A cursor over the body of one packet.
 
-use bytes::{Buf, Bytes};
+use std::ops::Range;
+
+use bytes::Bytes;
 
 use super::super::error::DecodeError;
 use super::super::packet::PacketId;
 use super::super::property::{Allowed, Set};
+use super::super::reason::ReasonCode;
 use super::super::text::{Odd, Text, odd};
 use super::super::varint::{self, VarInt};
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
 const CUT_SHORT: DecodeError = DecodeError::malformed("a field runs past the end of the packet");
+const NUL: DecodeError = DecodeError::malformed("a string holds U+0000 [MQTT-1.5.4-2]");
+pub(super) const NOT_UTF8: DecodeError = DecodeError::malformed("a string is not UTF-8 [MQTT-1.5.4-1]");
 
 /// Reads fields in order. Strings and binary data become slices of one shared copy of the body,
 /// made when the first of them is met, so that a packet without any costs no allocation.
@@ -129,27 +134,40 @@ impl<'a> Reader<'a> {
     /// A string, and what of it a topic name may not have.
     #[inline]
     pub(super) fn text_and_odd(&mut self) -> Result<(Text, Odd)> {
-        let text = Text::try_from(self.binary()?)
-            .map_err(|_| DecodeError::malformed("a string is not UTF-8 [MQTT-1.5.4-1]"))?;
-        match odd(&text) {
-            Odd { nul: true, .. } => Err(DecodeError::malformed("a string holds U+0000 [MQTT-1.5.4-2]")),
+        let text = Text::try_from(self.binary()?).map_err(|_| NOT_UTF8)?;
+        match odd(text.as_bytes()) {
+            Odd { nul: true, .. } => Err(NUL),
             odd => Ok((text, odd)),
         }
     }
 
-    /// Everything up to the end.
+    /// Where a topic name is in the body. Whether it is UTF-8 shows when it is made a [`Text`].
     #[inline]
-    pub(super) fn into_rest(mut self) -> Bytes {
-        let from = self.at;
-        match self.copy.take() {
-            _ if self.is_empty() => Bytes::new(),
-            // The last slice takes the copy's own reference.
-            Some(mut copy) => {
-                copy.advance(from);
-                copy
-            }
-            None => Bytes::copy_from_slice(self.peek()),
+    pub(super) fn topic(&mut self) -> Result<Range<usize>> {
+        let len = usize::from(self.u16()?);
+        let at = self.at;
+        match odd(self.take(len)?) {
+            Odd { nul: true, .. } => Err(NUL),
+            Odd { wildcard: true, .. } => Err(DecodeError::new(
+                ReasonCode::TopicNameInvalid,
+                "a topic name holds a wildcard [MQTT-3.3.2-2]",
+            )),
+            _ => Ok(at..at + len),
         }
+    }
+
+    /// The copy of the body, and where in it the rest begins.
+    #[inline]
+    pub(super) fn into_rest(self) -> (Bytes, usize) {
+        (self.copy.unwrap_or_else(|| Bytes::copy_from_slice(self.body)), self.at)
+    }
+
+    /// Takes a property length of 0, if that is what comes: most packets have no properties.
+    #[inline]
+    pub(super) fn skip_empty_properties(&mut self) -> bool {
+        let empty = self.peek().first() == Some(&0);
+        self.at += usize::from(empty);
+        empty
     }
 
     /// Reads a block of properties: `each` gets every identifier and takes its value.

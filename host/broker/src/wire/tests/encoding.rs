@@ -79,6 +79,9 @@ fn answers_lose_their_diagnostics_before_they_are_too_large() {
     let error = encode_within(&Packet::PubAck(refusal()), Version::V5, 4, &mut out);
     assert_eq!(error, Err(EncodeError::TooLarge { size: 5, limit: 4 }));
     assert!(out.is_empty());
+    let success = Packet::PubAck(Ack::new(id(), ReasonCode::Success));
+    let error = encode_within(&success, Version::V5, 3, &mut out);
+    assert_eq!(error, Err(EncodeError::TooLarge { size: 4, limit: 3 }));
 }
 
 #[test]
