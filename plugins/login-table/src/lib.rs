@@ -8,8 +8,6 @@ pub mod names;
 pub mod people;
 pub mod schema;
 pub mod sql;
-#[cfg(test)]
-mod tests;
 pub mod verify;
 
 #[allow(unsafe_code, missing_docs, unreachable_pub, clippy::all)] // generated from wit/

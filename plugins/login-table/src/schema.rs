@@ -25,11 +25,7 @@ const MIGRATIONS: &[&[&str]] = &[&[
 pub fn migrate(db: &impl Sql) -> Result<(), SqlError> {
     let id = match db.dialect() {
         Dialect::Sqlite => "TEXT",
-        Dialect::Postgres => {
-            // Several nodes may start at once: one migrates, the others wait for its commit.
-            db.query("SELECT 1 WHERE pg_advisory_xact_lock(1, 1) IS NOT NULL", Vec::new())?;
-            "TEXT COLLATE \"C\""
-        }
+        Dialect::Postgres => "TEXT COLLATE \"C\"",
     };
     db.execute("CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY)", Vec::new())?;
     let newest = db.query("SELECT COALESCE(MAX(version), 0) FROM migration", Vec::new())?;

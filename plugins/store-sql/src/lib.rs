@@ -6,8 +6,6 @@ pub mod read;
 pub mod save;
 pub mod schema;
 pub mod sql;
-#[cfg(test)]
-mod tests;
 
 #[allow(unsafe_code, missing_docs, unreachable_pub, clippy::all)] // generated from wit/
 pub mod bindings {

@@ -37,10 +37,6 @@ const WORDS: &[(&str, &str, &str)] = &[
 /// As the host says.
 pub fn migrate(db: &impl Sql) -> Result<(), SqlError> {
     let dialect = db.dialect();
-    if dialect == Dialect::Postgres {
-        // Several nodes may start at once: one migrates, the others wait for its commit.
-        db.query("SELECT 1 WHERE pg_advisory_xact_lock(1, 2) IS NOT NULL", Vec::new())?;
-    }
     db.execute("CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY)", Vec::new())?;
     let newest = db.query("SELECT COALESCE(MAX(version), 0) FROM migration", Vec::new())?;
     let newest = newest.into_iter().next().map_or(Ok(0), |row| Columns::of(row).integer())?;
