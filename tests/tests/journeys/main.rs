@@ -9,12 +9,16 @@
     reason = "tests: whatever goes wrong ends the test, with its reason"
 )]
 
+mod bad_input;
 mod crash;
 mod delivery;
+mod foreign_clients;
 mod groups;
 mod history;
+mod imports;
 mod login;
 mod packets;
+mod plugin_load;
 mod presence;
 mod publish;
 mod security;

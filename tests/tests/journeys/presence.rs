@@ -25,7 +25,11 @@ async fn a12_three_classes_come_at_sign_in() {
     // By default nobody but the control unit notifies; here the operator lets users.
     let rights = toml::Value::from(vec!["im/u/+/{user}", "note/u/+"]);
     let key = "plugins.token-hmac.config.rights.tls.publish";
-    let postern = Postern::start(|c| c.policy(key, rights)).await;
+    let postern = Postern::start(|c| {
+        c.policy(key, rights);
+        c.policy("plugins.classify-topic.config.notifiers.users", vec!["alice"]);
+    })
+    .await;
     let mut device = postern.device("bob", "pc").await;
     let mut alice = postern.session("alice", "phone").await;
     let classified = postern.metric("postern_plugin_calls_total", "role=\"classify\"").await;

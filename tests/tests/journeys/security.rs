@@ -222,7 +222,7 @@ async fn s_a_token_ends_by_itself_and_renewal_needs_no_reconnect() {
     let (mut with_renewal, without) = (kept.sign_in(&postern).await, left.sign_in(&postern).await);
 
     let (api, token) = (postern.api(), kept.state.login().token.clone());
-    let renew = move || api.post::<serde_json::Value>(&token, "/v1/token/renew", &serde_json::json!({}));
+    let renew = move || api.post::<serde_json::Value>(&token, "/v1/token", &serde_json::json!({}));
     let renewed = tokio::task::spawn_blocking(renew).await.unwrap().unwrap();
     assert!(renewed["token"]["id"].is_string() || renewed["id"].is_string(), "{renewed}");
 

@@ -1,0 +1,54 @@
+//! C4: what a component can reach is what it imports, and that is in the file.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use wasmparser::{Parser, Payload};
+
+/// Imports of the component itself (not of the modules and components inside it).
+fn imports(file: &Path) -> BTreeSet<String> {
+    let bytes = std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let (mut depth, mut found) = (0, BTreeSet::new());
+    for payload in Parser::new(0).parse_all(&bytes) {
+        match payload.unwrap_or_else(|e| panic!("{}: {e}", file.display())) {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                found.extend(section.into_iter().map(|import| import.unwrap().name.name.to_owned()));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn c4_no_default_component_imports_anything_but_the_hosts_interfaces() {
+    let folder = postern_tests::root().join("target/plugins");
+    let files: Vec<_> =
+        std::fs::read_dir(&folder).expect("target/plugins").flatten().map(|f| f.path()).collect();
+    let mut checked = 0;
+    for file in files.iter().filter(|file| file.extension().is_some_and(|e| e == "wasm")) {
+        let imports = imports(file);
+        let foreign: Vec<_> = imports.iter().filter(|name| !name.starts_with("postern:")).collect();
+        assert!(foreign.is_empty(), "{} imports {foreign:?}", file.display());
+        checked += 1;
+    }
+    assert!(checked >= 5, "five default components: {checked}");
+}
+
+#[test]
+fn c4_the_policy_grants_each_default_component_no_more_than_it_imports() {
+    let policy = std::fs::read_to_string(postern_tests::root().join("policies/default.toml")).unwrap();
+    let policy: toml::Table = policy.parse().unwrap();
+    for (name, table) in policy["plugins"].as_table().unwrap() {
+        let imports = imports(&postern_tests::root().join(format!("target/plugins/{name}.wasm")));
+        for granted in table["grants"].as_array().unwrap() {
+            let interface = format!("postern:host/{}@", granted.as_str().unwrap());
+            assert!(
+                imports.iter().any(|i| i.starts_with(&interface)),
+                "{name} is granted {granted} and does not use it"
+            );
+        }
+    }
+}
