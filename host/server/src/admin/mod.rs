@@ -1,0 +1,142 @@
+//! The admin API: what an operator's verbs ask for, on a unix socket by default (rule 10).
+//!
+//! [`guard`] (token on the network) → a verb in [`plugins`], [`clients`], [`users`], [`tokens`],
+//! [`status`]; every verb that changes something goes through [`acts`], which writes it down first.
+
+mod acts;
+mod clients;
+mod guard;
+pub mod metrics;
+mod plugins;
+mod status;
+mod tokens;
+mod unix;
+mod users;
+pub mod wire;
+
+use std::{path::PathBuf, sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::from_fn_with_state,
+    routing::{get, post, put},
+};
+use postern_broker::Broker;
+use postern_bus::Bus;
+use postern_guest::{Runtime, Slots};
+use postern_store::Database;
+
+pub use unix::serve_unix;
+
+use crate::{
+    audit::Audit,
+    config::{NodeRoles, SecretText},
+    login::{Kind, Problem},
+    policy::Policy,
+};
+
+/// Bytes of a request's body.
+const MAX_BODY: usize = 64 * 1024;
+
+/// What the verbs act on.
+pub struct Admin {
+    /// The roles.
+    pub slots: Arc<Slots>,
+    /// Grants of the plugins that are activated.
+    pub policy: Arc<Policy>,
+    /// Loads them.
+    pub runtime: Arc<Runtime>,
+    /// None on a node that takes no MQTT clients.
+    pub broker: Option<Arc<Broker>>,
+    /// To the token role, wherever it runs.
+    pub bus: Bus,
+    /// Asked whether it is there.
+    pub database: Database,
+    /// Where `NAME.wasm` are.
+    pub plugin_dir: PathBuf,
+    /// The node's.
+    pub roles: NodeRoles,
+    /// Name and address of each.
+    pub listeners: Vec<(&'static str, String)>,
+    /// What a peer on the network must bring; without one none is let in.
+    pub token: Option<SecretText>,
+    /// Where every act is written down.
+    pub audit: Audit,
+    /// The file that remembers activations.
+    pub activations: PathBuf,
+}
+
+/// Shared by all requests.
+struct Shared {
+    admin: Admin,
+    since: Instant,
+    /// One activation at a time.
+    activating: tokio::sync::Mutex<()>,
+}
+
+type Ctx = Arc<Shared>;
+
+/// What to serve.
+pub struct Routers {
+    /// All verbs: for the admin listener.
+    pub admin: Router,
+    /// `/healthz`, `/readyz`, `/metrics` only: for the health listener.
+    pub health: Router,
+}
+
+/// The two routers of a node. The connection's [`crate::listen::http::Peer`] must be among the
+/// extensions.
+pub fn routers(admin: Admin) -> Routers {
+    let ctx = Arc::new(Shared { admin, since: Instant::now(), activating: tokio::sync::Mutex::default() });
+    let probes = || {
+        Router::new()
+            .route("/healthz", get(status::healthz))
+            .route("/readyz", get(status::readyz))
+            .route("/metrics", get(status::metrics))
+    };
+    let verbs = probes()
+        .route("/v1/status", get(status::status))
+        .route("/v1/plugins", get(plugins::list))
+        .route("/v1/plugins/{name}", get(plugins::describe))
+        .route("/v1/plugins/{name}/activate", post(plugins::activate))
+        .route("/v1/clients", get(clients::list))
+        .route("/v1/clients/show", post(clients::show))
+        .route("/v1/clients/kick", post(clients::kick))
+        .route("/v1/users", get(users::list))
+        .route("/v1/users/{user}", put(users::put).patch(users::patch).delete(users::remove))
+        .route("/v1/partners", put(users::partner))
+        .route("/v1/tokens/revoke", post(tokens::revoke));
+    let finish = |router: Router<Ctx>| {
+        router
+            .fallback(|| async { Problem::from(Kind::NotFound) })
+            .method_not_allowed_fallback(|| async { Problem::from(Kind::WrongMethod) })
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+    };
+    Routers {
+        admin: finish(verbs).layer(from_fn_with_state(ctx.clone(), guard::admit)).with_state(ctx.clone()),
+        health: finish(probes()).with_state(ctx),
+    }
+}
+
+/// A name as part of a path (RFC 3986, section 2.1).
+pub fn path_segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_cannot_leave_their_segment() {
+        assert_eq!(super::path_segment("a/b?c %"), "a%2Fb%3Fc%20%25");
+        assert_eq!(super::path_segment("login-table_1.0~x"), "login-table_1.0~x");
+    }
+}

@@ -1,0 +1,148 @@
+//! The command line: `serve`, and the verbs that ask a running server's admin API.
+
+mod client;
+mod print;
+mod target;
+mod verbs;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::{admin, config::Config, logging, serve};
+use client::AdminClient;
+use target::Target;
+use verbs::{ClientVerb, PartnerVerb, PluginVerb, TokenVerb, UserVerb};
+
+/// Enterprise push host on MQTT whose rules are WebAssembly.
+#[derive(Debug, Parser)]
+#[command(name = "postern", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options that every verb takes.
+#[derive(Debug, clap::Args)]
+struct Options {
+    /// The config file; verbs find the server by it
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The server's admin listener: `unix:PATH` or `host:port`
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// PEM file with the certificate to trust, for an admin listener on the network
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the server until SIGTERM or SIGINT
+    Serve,
+    /// Plugins: which serve, and swap them while the server runs
+    #[command(subcommand)]
+    Plugin(PluginVerb),
+    /// MQTT clients and their sessions
+    #[command(subcommand)]
+    Client(ClientVerb),
+    /// Users of the login plugin
+    #[command(subcommand)]
+    User(UserVerb),
+    /// Partner organisations
+    #[command(subcommand)]
+    Partner(PartnerVerb),
+    /// Login tokens
+    #[command(subcommand)]
+    Token(TokenVerb),
+    /// How the server is
+    Status,
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// In one line what failed.
+    pub fn run(self) -> anyhow::Result<()> {
+        if let Verb::Serve = self.verb {
+            return self.serve();
+        }
+        let target = Target::find(
+            self.options.admin.as_deref(),
+            self.options.config.as_deref(),
+            self.options.ca.as_deref(),
+            std::env::vars_os(),
+        )?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let client = AdminClient::new(target, self.options.json);
+        runtime.block_on(async {
+            match self.verb {
+                Verb::Serve => Ok(()),
+                Verb::Plugin(verb) => verb.apply(&client).await,
+                Verb::Client(verb) => verb.apply(&client).await,
+                Verb::User(verb) => verb.apply(&client).await,
+                Verb::Partner(verb) => verb.apply(&client).await,
+                Verb::Token(verb) => verb.apply(&client).await,
+                Verb::Status => verbs::status(&client).await,
+            }
+        })
+    }
+
+    fn serve(&self) -> anyhow::Result<()> {
+        let config = Config::load(self.options.config.as_deref())?;
+        logging::start(config.log_filter.as_deref())
+            .map_err(|e| config.error("log.filter", format!("{e} (or variable RUST_LOG)")))?;
+        // Before anything takes a counter.
+        admin::metrics::start().context("metrics")?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.context("cannot start threads")?;
+        let served = runtime.block_on(serve::run(config));
+        // Blocking threads that hang (a disk that does not answer) must not keep the process.
+        runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+        served
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_stand_before_or_after_the_verb() {
+        for line in [
+            "postern --admin unix:a plugin list --json",
+            "postern plugin list --json --admin unix:a",
+            "postern plugin --json list --admin unix:a",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert!(cli.options.json);
+            assert_eq!(cli.options.admin.as_deref(), Some("unix:a"));
+        }
+        let cli = Cli::try_parse_from(["postern", "serve", "--config", "p.toml"]).unwrap();
+        assert!(matches!(cli.verb, Verb::Serve));
+        assert_eq!(cli.options.config.unwrap().to_str(), Some("p.toml"));
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_two() {
+        for line in
+            ["postern", "postern plugin", "postern serve --port 1", "postern token revoke", "postern token revoke --device d"]
+        {
+            assert_eq!(Cli::try_parse_from(line.split(' ')).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

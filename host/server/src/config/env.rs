@@ -1,0 +1,132 @@
+//! `POSTERN_SECTION__KEY`: every config key by environment, and no variable that is not a key.
+
+use std::ffi::OsString;
+
+use figment::{
+    Metadata, Profile, Provider,
+    value::{Dict, Map, Value},
+};
+
+use super::{
+    error::{ConfigError, Origin},
+    limits::Limits,
+};
+
+const PREFIX: &str = "POSTERN_";
+
+/// What the text of a variable is read as. The type is told by the key, not guessed from the text:
+/// a master key of digits is still text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// As it is.
+    Text,
+    /// A whole number.
+    Integer,
+    /// Separated by commas.
+    List,
+}
+
+/// The keys outside `[limits]`, whose values are all integers.
+const KEYS: &[(&str, Kind)] = &[
+    ("policy", Kind::Text),
+    ("roles", Kind::List),
+    ("data", Kind::Text),
+    ("listen.tcp", Kind::Text),
+    ("listen.tls", Kind::Text),
+    ("listen.ws", Kind::Text),
+    ("listen.wss", Kind::Text),
+    ("listen.http", Kind::Text),
+    ("listen.admin", Kind::Text),
+    ("listen.health", Kind::Text),
+    ("store.url", Kind::Text),
+    ("bus.url", Kind::Text),
+    ("plugins.dir", Kind::Text),
+    ("tls.certificate", Kind::Text),
+    ("tls.key", Kind::Text),
+    ("admin.token", Kind::Text),
+    ("advertise.host", Kind::Text),
+    ("keys.master", Kind::Text),
+    ("log.filter", Kind::Text),
+];
+
+/// All keys that a config may hold, with their kind.
+pub fn keys() -> impl Iterator<Item = (String, Kind)> {
+    let named = KEYS.iter().map(|(key, kind)| ((*key).to_owned(), *kind));
+    named.chain(Limits::KEYS.iter().map(|key| (format!("limits.{key}"), Kind::Integer)))
+}
+
+/// The variable of a key.
+pub fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
+
+/// The config values of an environment.
+#[derive(Debug)]
+pub struct Environment {
+    values: Dict,
+}
+
+impl Environment {
+    /// Takes what begins with `POSTERN_` from an environment.
+    ///
+    /// # Errors
+    /// A variable that is no key, or whose text is not of the key's type.
+    pub fn read(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
+        let mut values = Dict::new();
+        for (name, value) in vars {
+            let name = name.to_string_lossy();
+            if !name.starts_with(PREFIX) {
+                continue;
+            }
+            let Some((key, kind)) = keys().find(|(key, _)| variable(key) == name) else {
+                let origin = Origin::Variable(name.into_owned());
+                return Err(ConfigError::new(origin, "", "no config key has this name"));
+            };
+            let wrong = |what: &str| ConfigError::new(Origin::Variable(name.to_string()), &key, what);
+            let text = value.to_str().ok_or_else(|| wrong("not UTF-8"))?;
+            let value = match kind {
+                Kind::Text => Value::from(text),
+                // The text is not repeated: a secret may stand there by mistake.
+                Kind::Integer => Value::from(text.trim().parse::<i64>().map_err(|_| wrong("expected a whole number"))?),
+                Kind::List => {
+                    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                    Value::from(items.collect::<Vec<_>>())
+                }
+            };
+            match key.split_once('.') {
+                None => {
+                    values.insert(key, value);
+                }
+                Some((section, inner)) => {
+                    let section = values.entry(section.to_owned()).or_insert_with(|| Dict::new().into());
+                    if let Value::Dict(_, section) = section {
+                        section.insert(inner.to_owned(), value);
+                    }
+                }
+            }
+        }
+        Ok(Environment { values })
+    }
+
+    /// A single value, for those who need no whole config.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        let mut at = self.values.get(key.split('.').next()?)?;
+        for part in key.split('.').skip(1) {
+            at = at.as_dict()?.get(part)?;
+        }
+        at.as_str()
+    }
+}
+
+/// The name that errors know this provider by.
+pub(super) const PROVIDER: &str = "environment";
+
+impl Provider for &Environment {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(PROVIDER)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.values.clone()))
+    }
+}

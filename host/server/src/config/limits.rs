@@ -1,0 +1,106 @@
+//! The section `[limits]`: every bound with its unit and default.
+
+use serde::Deserialize;
+
+macro_rules! limits {
+    ($( $(#[$doc:meta])* $key:ident: $type:ty = $default:expr, $least:expr; )*) => {
+        /// Bounds of the host. Plugins may ask for less, never for more.
+        #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Limits {
+            $( $(#[$doc])* pub $key: $type, )*
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Limits { $( $key: $default, )* }
+            }
+        }
+
+        impl Limits {
+            /// The keys of the section.
+            pub const KEYS: &[&str] = &[$( stringify!($key), )*];
+
+            /// The first key that is below its least value, and that value.
+            pub fn too_small(&self) -> Option<(&'static str, u64)> {
+                $( if u64::from(self.$key) < $least { return Some((stringify!($key), $least)); } )*
+                None
+            }
+        }
+    };
+}
+
+limits! {
+    /// Open connections of all listeners together. Default 50,000.
+    connections: u32 = 50_000, 1;
+    /// Open connections from one IP address. Default 10,000.
+    connections_per_address: u32 = 10_000, 1;
+    /// New connections a second from one IP address. Default 1,000.
+    connects_per_address_per_second: u32 = 1_000, 1;
+    /// Seconds for the TLS and WebSocket handshakes and the CONNECT together. Default 10.
+    handshake_timeout_secs: u32 = 10, 1;
+    /// Logins a minute from one IP address (an IPv6 /64 counts as one). Default 300.
+    login_per_address_per_minute: u32 = 300, 1;
+    /// Logins a minute for one user name, known or not. Default 20.
+    login_per_user_per_minute: u32 = 20, 1;
+    /// Logins under way at once; one more is refused as busy, for each holds an argon2. Default 16.
+    logins_at_once: u32 = 16, 1;
+    /// HTTP requests under way at once. Default 512.
+    http_requests: u32 = 512, 1;
+    /// Bytes of an HTTP request's body. Default 64 KiB.
+    http_body_bytes: u32 = 64 * 1024, 1024;
+    /// Seconds until an HTTP request must be answered. Default 30.
+    http_timeout_secs: u32 = 30, 1;
+    /// Bytes of one MQTT packet from a client. Default 1 MiB; MQTT's own bound is 256 MiB.
+    packet_bytes: u32 = 1024 * 1024, 1024;
+    /// Messages that wait for one session. Default 10,000.
+    queue_messages: u32 = 10_000, 1;
+    /// Bytes that wait for one session. Default 16 MiB.
+    queue_bytes: u32 = 16 * 1024 * 1024, 1024;
+    /// Unacknowledged QoS 1 and 2 messages each way (the server's Receive Maximum). Default 1,024.
+    inflight: u16 = 1_024, 1;
+    /// Topic aliases a client may use towards us. Default 32; 0 is none.
+    topic_aliases: u16 = 32, 0;
+    /// Subscriptions of one session. Default 1,000.
+    subscriptions: u32 = 1_000, 1;
+    /// Levels of a topic name or filter. Default 32.
+    topic_levels: u16 = 32, 1;
+    /// Seconds that a session may outlive its link. Default 7 days.
+    session_expiry_secs: u32 = 7 * 24 * 3600, 0;
+    /// The longest keep alive in seconds; MQTT 5 clients that ask for more are told. Default 65,535.
+    keep_alive_secs: u16 = u16::MAX, 1;
+    /// Retained messages in all. Default 100,000.
+    retained_messages: u32 = 100_000, 0;
+    /// Seconds that work under way gets when the server stops. Default 10.
+    drain_secs: u32 = 10, 0;
+}
+
+impl Limits {
+    /// What of it is the MQTT core's.
+    pub fn broker(&self) -> postern_broker::Limits {
+        let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+        postern_broker::Limits {
+            queued_messages: size(self.queue_messages),
+            queued_bytes: size(self.queue_bytes),
+            inflight: self.inflight,
+            receive_maximum: self.inflight,
+            topic_aliases_in: self.topic_aliases,
+            subscriptions: size(self.subscriptions),
+            retained_messages: size(self.retained_messages),
+            session_expiry_secs: self.session_expiry_secs,
+            ..postern_broker::Limits::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_keep_their_own_bounds() {
+        assert_eq!(Limits::default().too_small(), None);
+        let none = Limits { connections: 0, ..Limits::default() };
+        assert_eq!(none.too_small(), Some(("connections", 1)));
+    }
+}

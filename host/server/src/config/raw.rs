@@ -1,0 +1,92 @@
+//! The config as it stands in the file: names and types, nothing checked yet.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::limits::Limits;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Raw {
+    pub policy: Option<PathBuf>,
+    pub roles: Option<Vec<String>>,
+    pub data: Option<PathBuf>,
+    pub listen: RawListen,
+    pub store: RawUrl,
+    pub bus: RawUrl,
+    pub plugins: RawPlugins,
+    pub tls: RawTls,
+    pub limits: Limits,
+    pub admin: RawAdmin,
+    pub advertise: RawAdvertise,
+    pub keys: RawKeys,
+    pub log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawListen {
+    pub tcp: Option<String>,
+    pub tls: Option<String>,
+    pub ws: Option<String>,
+    pub wss: Option<String>,
+    pub http: Option<String>,
+    pub admin: Option<String>,
+    pub health: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawUrl {
+    pub url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawPlugins {
+    pub dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTls {
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAdmin {
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for RawAdmin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RawAdmin")
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAdvertise {
+    pub host: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawKeys {
+    pub master: Option<String>,
+}
+
+impl std::fmt::Debug for RawKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RawKeys")
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLog {
+    pub filter: Option<String>,
+}

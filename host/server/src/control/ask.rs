@@ -1,0 +1,69 @@
+//! Asking and answering over the bus: the only way from group to group (A4).
+
+use std::{future::Future, time::Duration};
+
+use bytes::Bytes;
+use postern_bus::{Bus, BusError};
+use tracing::warn;
+
+use super::wire::{Denied, Group, Request};
+use crate::tasks::Background;
+
+/// How long an answer may take. A login waits for an issued token this long at most.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Sends a request to its group and waits for the answer.
+///
+/// # Errors
+/// What the answering node said, or `Unavailable` when none answered.
+pub async fn ask<R: Request>(bus: &Bus, request: &R) -> Result<R::Answer, Denied> {
+    let unavailable = |detail: String| Denied::Unavailable { detail };
+    let body = serde_json::to_vec(request).map_err(|e| unavailable(e.to_string()))?;
+    let answer = match bus.request(R::SUBJECT, Bytes::from(body), PATIENCE).await {
+        Ok(answer) => answer,
+        Err(BusError::NoResponder) => {
+            let group = match R::GROUP {
+                Group::Static => "login",
+                Group::Dynamic => "broker",
+            };
+            return Err(unavailable(format!("no {group} server answers on the bus")));
+        }
+        Err(e) => return Err(unavailable(format!("{}: {e}", R::SUBJECT))),
+    };
+    serde_json::from_slice::<Result<R::Answer, Denied>>(&answer)
+        .map_err(|e| unavailable(format!("{}: {e}", R::SUBJECT)))?
+}
+
+/// Answers requests of one kind until the bus closes; each on a task of its own.
+///
+/// # Errors
+/// When the bus takes no subscription.
+pub async fn answer<R, F, A>(bus: &Bus, tasks: &Background, f: F) -> Result<(), BusError>
+where
+    R: Request,
+    F: Fn(R) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Result<R::Answer, Denied>> + Send + 'static,
+{
+    let group = match R::GROUP {
+        Group::Static => "static",
+        Group::Dynamic => "dynamic",
+    };
+    let mut requests = bus.serve(R::SUBJECT, group).await?;
+    let owner = tasks.clone();
+    tasks.spawn(async move {
+        while let Some(request) = requests.next().await {
+            let f = f.clone();
+            owner.spawn(async move {
+                let result = match serde_json::from_slice::<R>(&request.payload) {
+                    Ok(question) => f(question).await,
+                    Err(e) => Err(Denied::Invalid { detail: format!("{}: {e}", R::SUBJECT) }),
+                };
+                match serde_json::to_vec(&result) {
+                    Ok(body) => request.reply(Bytes::from(body)).await,
+                    Err(e) => warn!(subject = R::SUBJECT, error = %e, "answer cannot be written"),
+                }
+            });
+        }
+    });
+    Ok(())
+}

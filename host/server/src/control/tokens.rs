@@ -1,0 +1,159 @@
+//! The dynamic group's answers about tokens (A7): issue, check, renew, revoke.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use postern_bus::{Bus, BusError};
+use postern_guest::{
+    CallError, Slots,
+    roles::{
+        token::{self, Attempt, Credential, Device, Issued, Outcome, Selector, TokenError},
+        types::{Link, Transport},
+    },
+};
+use serde::Serialize;
+use tracing::{info, warn};
+
+use super::{
+    ask::answer,
+    wire::{
+        BrokerAddress, CheckBearer, Denied, Holder, IssueToken, IssuedToken, RenewToken, Renewed, RevokeTokens,
+        Revoked, TokenParts,
+    },
+};
+use crate::{clock, tasks::Background};
+
+/// What the answers need.
+#[derive(Clone)]
+pub struct Tokens {
+    /// The token role.
+    pub slots: Arc<Slots>,
+    /// Where broadcasts go.
+    pub bus: Bus,
+    /// Where this node's MQTT listeners are.
+    pub brokers: Arc<Vec<BrokerAddress>>,
+}
+
+impl Tokens {
+    /// Answers on the bus until it closes.
+    ///
+    /// # Errors
+    /// When the bus takes no subscription.
+    pub async fn serve(self, tasks: &Background) -> Result<(), BusError> {
+        let (issue, check, renew, revoke) = (self.clone(), self.clone(), self.clone(), self.clone());
+        let bus = &self.bus;
+        answer::<IssueToken, _, _>(bus, tasks, move |q| {
+            let this = issue.clone();
+            async move { this.issue(q).await }
+        })
+        .await?;
+        answer::<CheckBearer, _, _>(bus, tasks, move |q| {
+            let this = check.clone();
+            async move { this.check(q).await }
+        })
+        .await?;
+        answer::<RenewToken, _, _>(bus, tasks, move |q| {
+            let this = renew.clone();
+            async move { this.renew(q).await }
+        })
+        .await?;
+        answer::<RevokeTokens, _, _>(bus, tasks, move |q| {
+            let this = revoke.clone();
+            async move { this.revoke(q).await }
+        })
+        .await
+    }
+
+    async fn issue(&self, question: IssueToken) -> Result<IssuedToken, Denied> {
+        let holder = token::Holder {
+            profile: question.profile.into(),
+            partners: question.partners.into_iter().map(Into::into).collect(),
+            client_id: question.client_id,
+        };
+        let issued = self.slots.token().issue(holder, clock::now().0).await.map_err(denied)?;
+        metrics::counter!("postern_tokens_issued_total").increment(1);
+        Ok(self.with_addresses(&issued))
+    }
+
+    async fn check(&self, question: CheckBearer) -> Result<Holder, Denied> {
+        // HTTP requests come in through TLS alone; the listener is the application's own.
+        let attempt = Attempt {
+            client_id: String::new(),
+            credential: Credential::Bearer(question.bearer),
+            link: Link { transport: Transport::Tls, listener: "http".to_owned(), address: question.address },
+            now: clock::now().0,
+        };
+        match self.slots.token().verify(attempt).await.map_err(denied)? {
+            Outcome::Granted(grant) => {
+                let (Some(token_id), Some(profile)) = (grant.token_id, grant.profile) else {
+                    return Err(Denied::Denied);
+                };
+                Ok(Holder {
+                    token_id,
+                    client_id: grant.client_id,
+                    profile: profile.into(),
+                    messaging: grant.rights.messaging,
+                    expires_at: grant.expires_at,
+                })
+            }
+            Outcome::Challenge(_) => Err(Denied::Denied),
+        }
+    }
+
+    async fn renew(&self, question: RenewToken) -> Result<IssuedToken, Denied> {
+        let issued = self.slots.token().renew(&question.token_id, clock::now().0).await.map_err(denied)?;
+        let renewed = Renewed {
+            old: question.token_id,
+            new: issued.token_id.clone(),
+            expires_at: issued.expires_at,
+        };
+        self.tell(Renewed::SUBJECT, &renewed).await?;
+        metrics::counter!("postern_tokens_renewed_total").increment(1);
+        Ok(self.with_addresses(&issued))
+    }
+
+    async fn revoke(&self, question: RevokeTokens) -> Result<Revoked, Denied> {
+        let selector = match question {
+            RevokeTokens::Token { id } => Selector::Token(id),
+            RevokeTokens::User { user } => Selector::User(user),
+            RevokeTokens::Device { user, client_id } => Selector::Device(Device { user, client_id }),
+        };
+        let tokens = self.slots.token().revoke(selector, clock::now().0).await.map_err(denied)?;
+        info!(count = tokens.len(), "tokens revoked");
+        metrics::counter!("postern_tokens_revoked_total").increment(tokens.len() as u64);
+        let revoked = Revoked { tokens };
+        self.tell(Revoked::SUBJECT, &revoked).await?;
+        Ok(revoked)
+    }
+
+    async fn tell<T: Serialize>(&self, subject: &str, what: &T) -> Result<(), Denied> {
+        let unavailable = |detail: String| Denied::Unavailable { detail };
+        let body = serde_json::to_vec(what).map_err(|e| unavailable(e.to_string()))?;
+        self.bus.publish(subject, body.into()).await.map_err(|e| unavailable(e.to_string()))
+    }
+
+    fn with_addresses(&self, issued: &Issued) -> IssuedToken {
+        IssuedToken {
+            token: TokenParts {
+                id: issued.token_id.clone(),
+                key: URL_SAFE_NO_PAD.encode(issued.key.expose()),
+                bearer: issued.bearer.clone(),
+                counter: issued.counter,
+                expires_at: issued.expires_at,
+            },
+            brokers: self.brokers.to_vec(),
+        }
+    }
+}
+
+/// The token role's refusals as the bus carries them: why stays in the log.
+fn denied(e: CallError<TokenError>) -> Denied {
+    match e {
+        CallError::Answer(TokenError::Denied(_)) => Denied::Denied,
+        CallError::Answer(TokenError::Unavailable(detail)) => Denied::Unavailable { detail },
+        CallError::Down(down) => {
+            warn!(%down, "token role");
+            Denied::Unavailable { detail: format!("role token: {down}") }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Stopping: nothing new, the links are told, what is under way is finished, stragglers are named.
+
+use std::time::Duration;
+
+use postern_broker::{Broker, wire::ReasonCode};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+/// Waits for SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the system gives no signals.
+pub async fn stop_signal() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Ends all links: no new ones, 0x8B to those that are, and `grace` to finish.
+pub async fn links(broker: Option<&Broker>, tasks: &TaskTracker, stop: &CancellationToken, grace: Duration) {
+    stop.cancel();
+    if let Some(broker) = broker {
+        for session in broker.sessions() {
+            broker.disconnect(&session.key, ReasonCode::ServerShuttingDown);
+        }
+    }
+    tasks.close();
+    info!(connections = tasks.len(), "stopping");
+    if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
+        let left: Vec<String> = broker
+            .map(|b| b.sessions().into_iter().filter(|s| s.connected).map(|s| s.key.client_id.to_string()).collect())
+            .unwrap_or_default();
+        warn!(connections = tasks.len(), links = left.len(), "grace is over, closing what is left");
+    }
+}

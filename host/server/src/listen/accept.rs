@@ -1,0 +1,110 @@
+//! Permit, accept, spawn: the way in. The handshake runs in the connection's own task.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+/// How many connections may be open, in total and from one address.
+pub struct Gate {
+    room: Arc<Semaphore>,
+    per_address: usize,
+    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// A connection's place; given back when dropped.
+pub struct Place {
+    _room: OwnedSemaphorePermit,
+    address: IpAddr,
+    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Gate {
+    /// A gate for `total` connections, `per_address` of them from one IP address.
+    pub fn new(total: usize, per_address: usize) -> Self {
+        let room = Arc::new(Semaphore::new(total.min(Semaphore::MAX_PERMITS)));
+        Gate { room, per_address, by_address: Arc::default() }
+    }
+
+    fn admit(&self, room: OwnedSemaphorePermit, address: IpAddr) -> Option<Place> {
+        let mut counts = self.by_address.lock();
+        let count = counts.entry(address).or_default();
+        if *count >= self.per_address {
+            return None;
+        }
+        *count += 1;
+        Some(Place { _room: room, address, by_address: self.by_address.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.by_address.lock();
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Accepts until `stop`; each connection gets a task of `tasks` that runs `serve`.
+pub async fn accept<F, A>(listener: TcpListener, gate: Arc<Gate>, tasks: TaskTracker, stop: CancellationToken, serve: F)
+where
+    F: Fn(TcpStream, SocketAddr) -> A,
+    A: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        // Permit first: without room the backlog waits in the kernel, not in our memory.
+        let permit = tokio::select! {
+            permit = gate.room.clone().acquire_owned() => permit,
+            () = stop.cancelled() => return,
+        };
+        let Ok(permit) = permit else { return };
+        let (stream, peer) = tokio::select! {
+            accepted = accept_with_backoff(&listener) => accepted,
+            () = stop.cancelled() => return,
+        };
+        let Some(place) = gate.admit(permit, peer.ip()) else {
+            metrics::counter!("postern_refused_total", "reason" => "connections-per-address").increment(1);
+            debug!(%peer, "too many connections from this address");
+            continue;
+        };
+        if let Err(e) = stream.set_nodelay(true) {
+            debug!(%peer, error = %e, "TCP_NODELAY");
+        }
+        let connection = serve(stream, peer);
+        tasks.spawn(async move {
+            let _place = place;
+            connection.await;
+        });
+    }
+}
+
+/// An accept that fails for want of descriptors is tried again when some may have come free.
+async fn accept_with_backoff(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    let mut pause = Duration::from_millis(5);
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(e) => {
+                warn!(error = %e, "accept");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+        }
+    }
+}

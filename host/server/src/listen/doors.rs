@@ -1,0 +1,117 @@
+//! All listeners, opened: each accepted connection goes to its journey.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    accept::{Gate, accept},
+    bind::{Admin, Bound},
+    handshake::Handshake,
+    http,
+    tls::Certificates,
+    wire::{ListenerName, Origin},
+};
+use crate::{
+    admin::{Routers, serve_unix},
+    config::Config,
+    mqtt::{connect::sign_in, framed::Framed, wrong_group},
+    node::Node,
+};
+
+/// Connections of the admin and health listeners, each.
+const INNER: usize = 64;
+
+/// What all listeners share.
+pub struct Doors<'a> {
+    /// Bounds.
+    pub config: &'a Config,
+    /// For the TLS listeners.
+    pub certificates: Certificates,
+    /// Owner of the connections.
+    pub links: TaskTracker,
+    /// Ends accepting.
+    pub stop: CancellationToken,
+}
+
+impl Doors<'_> {
+    /// Accepts on every listener. `node` is None where the broker role is not held: then MQTT
+    /// clients are refused (A2).
+    pub fn open(self, bound: Bound, node: Option<Arc<Node>>, application: Router, routers: Routers) {
+        let limits = &self.config.limits;
+        let gate = Arc::new(Gate::new(limits.connections as usize, limits.connections_per_address as usize));
+        for (name, listener, _) in bound.public {
+            match name {
+                ListenerName::Http => self.https(listener, gate.clone(), application.clone()),
+                _ => self.mqtt(name, listener, gate.clone(), node.clone()),
+            }
+        }
+        let inner = || Arc::new(Gate::new(INNER, INNER));
+        match bound.admin {
+            Admin::Unix(listener, _) => {
+                tokio::spawn(serve_unix(listener, routers.admin, self.links.clone(), self.stop.clone()));
+            }
+            Admin::Network(listener, _) => self.https(listener, inner(), routers.admin),
+        }
+        if let Some((listener, _)) = bound.health {
+            let stop = self.stop.clone();
+            let serve = move |stream, peer| http::serve(stream, peer, routers.health.clone(), stop.clone());
+            tokio::spawn(accept(listener, inner(), self.links.clone(), self.stop.clone(), serve));
+        }
+    }
+
+    fn mqtt(&self, name: ListenerName, listener: TcpListener, gate: Arc<Gate>, node: Option<Arc<Node>>) {
+        let limits = &self.config.limits;
+        let patience = Duration::from_secs(u64::from(limits.handshake_timeout_secs));
+        let max_packet = limits.packet_bytes;
+        let handshake =
+            Handshake { tls: self.certificates.mqtt.clone(), patience, max_packet: max_packet as usize };
+        let serve = move |stream: TcpStream, peer: SocketAddr| {
+            let (handshake, node) = (handshake.clone(), node.clone());
+            async move {
+                let origin = Origin { peer, listener: name };
+                // Boxed: a resting link does not carry the way it came in.
+                let pump = Box::pin(async move {
+                    let wire = handshake.perform(stream, origin).await?;
+                    let conn = Framed::new(wire, max_packet);
+                    match node {
+                        Some(node) => sign_in(node, conn, origin, patience).await,
+                        None => {
+                            wrong_group::refuse(conn, patience).await;
+                            None
+                        }
+                    }
+                })
+                .await;
+                if let Some(pump) = pump {
+                    pump.run().await;
+                }
+            }
+        };
+        tokio::spawn(accept(listener, gate, self.links.clone(), self.stop.clone(), serve));
+    }
+
+    fn https(&self, listener: TcpListener, gate: Arc<Gate>, router: Router) {
+        let tls = TlsAcceptor::from(self.certificates.http.clone());
+        let patience = Duration::from_secs(u64::from(self.config.limits.handshake_timeout_secs));
+        let stop = self.stop.clone();
+        let serve = move |stream: TcpStream, peer: SocketAddr| {
+            let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
+            async move {
+                match tokio::time::timeout(patience, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => http::serve(stream, peer, router, stop).await,
+                    Ok(Err(_)) => count("handshake-failed"),
+                    Err(_) => count("handshake-timeout"),
+                }
+            }
+        };
+        tokio::spawn(accept(listener, gate, self.links.clone(), self.stop.clone(), serve));
+    }
+}
+
+fn count(reason: &'static str) {
+    metrics::counter!("postern_refused_total", "reason" => reason).increment(1);
+}

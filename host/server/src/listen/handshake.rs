@@ -1,0 +1,52 @@
+//! From an accepted socket to the byte stream of its listener, in the connection's own task and
+//! within the handshake timeout.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tracing::debug;
+
+use super::{
+    websocket,
+    wire::{ListenerName, Origin, Wire},
+};
+
+/// How long a peer may take, and what it shakes hands with.
+#[derive(Clone)]
+pub struct Handshake {
+    /// TLS for MQTT listeners.
+    pub tls: Arc<rustls::ServerConfig>,
+    /// For TLS and WebSocket together.
+    pub patience: Duration,
+    /// The largest MQTT packet; bounds WebSocket frames.
+    pub max_packet: usize,
+}
+
+impl Handshake {
+    /// Shakes hands as the listener asks; None when the peer failed to, which is counted.
+    pub async fn perform(&self, stream: TcpStream, origin: Origin) -> Option<Wire> {
+        let shaken = tokio::time::timeout(self.patience, self.wire(stream, origin.listener)).await;
+        let (reason, why) = match shaken {
+            Ok(Ok(wire)) => return Some(wire),
+            Ok(Err(e)) => ("handshake-failed", e.to_string()),
+            Err(_) => ("handshake-timeout", "timeout".to_owned()),
+        };
+        metrics::counter!("postern_refused_total", "reason" => reason).increment(1);
+        debug!(peer = %origin.peer, listener = origin.listener.as_str(), why, "handshake");
+        None
+    }
+
+    async fn wire(&self, stream: TcpStream, listener: ListenerName) -> io::Result<Wire> {
+        let tls = async |stream| TlsAcceptor::from(self.tls.clone()).accept(stream).await;
+        Ok(match listener {
+            ListenerName::Tcp => Wire::Tcp(stream),
+            ListenerName::Tls => Wire::Tls(Box::new(tls(stream).await?)),
+            ListenerName::Ws => Wire::Ws(Box::new(websocket::accept(stream, self.max_packet).await?)),
+            ListenerName::Wss => {
+                Wire::Wss(Box::new(websocket::accept(tls(stream).await?, self.max_packet).await?))
+            }
+            ListenerName::Http => return Err(io::ErrorKind::Unsupported.into()),
+        })
+    }
+}

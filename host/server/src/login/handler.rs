@@ -1,0 +1,181 @@
+//! The login journey: limits → role *login* → directory → bus: *issue token* → answer.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, Uri},
+};
+use postern_guest::{
+    CallError, Secret, Slots,
+    roles::login::{Attempt, LoginError},
+};
+use serde::Deserialize;
+use tracing::{info, warn};
+
+use super::{
+    Body, Ctx, Kind, Problem,
+    answer::{LoggedIn, TokenAnswer, spoken_to},
+    bus, is_id,
+    pace::neighbourhood,
+};
+use crate::{
+    admin::wire::PasswordText,
+    clock,
+    control::{
+        ask::ask,
+        wire::{Denied, DirectoryPage, IssueToken, IssuedToken, Profile, VisiblePeople},
+    },
+    listen::http::Peer,
+};
+
+/// Characters of the longest password that is looked at: argon2 reads all of it.
+const MAX_PASSWORD: usize = 1024;
+/// People in a login answer; the rest by `GET /v1/directory`.
+const FIRST_PAGE: u32 = 500;
+
+#[derive(Deserialize)]
+pub(super) struct Login {
+    user: String,
+    password: PasswordText,
+    client_id: String,
+}
+
+pub(super) async fn login(
+    State(ctx): State<Ctx>,
+    Extension(peer): Extension<Peer>,
+    uri: Uri,
+    headers: HeaderMap,
+    request: Result<Body<Login>, Problem>,
+) -> Result<Json<LoggedIn>, Problem> {
+    // A2: before anything in the request is judged.
+    let Some(slots) = &ctx.slots else { return Err(Kind::WrongServer.into()) };
+    let Body(Login { user, password, client_id }) = request?;
+    check(&user, &client_id, &password)?;
+    let address = match peer {
+        Peer::Network(peer) => peer.ip().to_canonical(),
+        Peer::Local(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    };
+    let now = clock::now().0;
+    let attempt = Attempt { user, client_id, address: address.to_string(), now };
+    let result = match pace(&ctx, address, &attempt.user, now) {
+        Ok(()) => admit(slots, &ctx, attempt, password).await,
+        Err(problem) => Err(problem),
+    };
+    let outcome = match &result {
+        Ok(_) => "ok",
+        Err(problem) if problem.status == 401 => "denied",
+        Err(problem) if problem.status == 429 => "too-many",
+        Err(_) => "unavailable",
+    };
+    metrics::counter!("postern_logins_total", "outcome" => outcome).increment(1);
+    let Admitted { profile, directory, issued } = result?;
+    let token = TokenAnswer::new(issued, &spoken_to(&uri, &headers), clock::now().0);
+    Ok(Json(LoggedIn { user: profile.user.clone(), profile, directory, token }))
+}
+
+fn check(user: &str, client_id: &str, password: &PasswordText) -> Result<(), Problem> {
+    for (field, id) in [("user", user), ("client_id", client_id)] {
+        if !is_id(id) {
+            let detail = format!("{field} must be 1 to 64 of A-Z a-z 0-9 . _ -");
+            return Err(Problem::detailed(Kind::Invalid, detail));
+        }
+    }
+    if password.len() > MAX_PASSWORD {
+        return Err(Problem::detailed(Kind::Invalid, format!("password is longer than {MAX_PASSWORD} bytes")));
+    }
+    Ok(())
+}
+
+/// Limits first: what is refused here costs no argon2. A user name counts whether it is known or
+/// not, so that the limit tells nothing about it.
+fn pace(ctx: &Ctx, address: IpAddr, user: &str, now_ms: u64) -> Result<(), Problem> {
+    let by_address = ctx.addresses.lock().take(neighbourhood(address), now_ms);
+    let taken = by_address.and_then(|()| ctx.users.lock().take(user.to_owned(), now_ms));
+    taken.map_err(|wait| {
+        metrics::counter!("postern_refused_total", "reason" => "login-rate").increment(1);
+        let secs = wait.as_millis().div_ceil(1_000);
+        Problem::too_many(u32::try_from(secs).unwrap_or(u32::MAX))
+    })
+}
+
+/// What a login has earned.
+struct Admitted {
+    profile: Profile,
+    directory: DirectoryPage,
+    issued: IssuedToken,
+}
+
+async fn admit(
+    slots: &Slots,
+    ctx: &Ctx,
+    attempt: Attempt,
+    password: PasswordText,
+) -> Result<Admitted, Problem> {
+    let client_id = attempt.client_id.clone();
+    let profile = verify(slots, attempt, password).await?;
+    // The token comes last: nothing that fails here leaves one behind that nobody holds.
+    let partners = bus::partners(slots, &profile.org).await?;
+    let directory = bus::visible(slots, VisiblePeople { user: profile.user.clone(), after: None, limit: FIRST_PAGE });
+    let directory = directory.await?;
+    let question = IssueToken { profile: profile.clone(), partners, client_id };
+    let issued = ask(&ctx.bus, &question).await.map_err(|denied| match denied {
+        // The user did nothing wrong: the token role will not have whom the login role let in.
+        Denied::Denied | Denied::Invalid { .. } => {
+            warn!(user = profile.user, %denied, "no token for a user who has logged in");
+            Problem::from(Kind::Unavailable)
+        }
+        other => other.into(),
+    })?;
+    info!(user = profile.user, client_id = question.client_id, "login");
+    Ok(Admitted { profile, directory, issued })
+}
+
+/// Asks the login role. Whatever the reason of a refusal, the client is told the same.
+async fn verify(slots: &Slots, attempt: Attempt, password: PasswordText) -> Result<Profile, Problem> {
+    let password = Secret::new(password.into_text());
+    let (user, address) = (attempt.user.clone(), attempt.address.clone());
+    match slots.login().login(attempt, &password).await {
+        Ok(profile) if is_id(&profile.user) => Ok(profile.into()),
+        Ok(_) => {
+            warn!(user, "the login role answered with a profile without a proper user id");
+            Err(Kind::Unavailable.into())
+        }
+        Err(CallError::Answer(LoginError::Denied)) => {
+            info!(user, address, "login refused");
+            Err(Kind::LoginDenied.into())
+        }
+        Err(CallError::Answer(LoginError::RetryAfter(secs))) => Err(Problem::too_many(secs)),
+        Err(CallError::Answer(LoginError::Unavailable(detail))) => {
+            warn!(detail, "login role: unavailable");
+            Err(Kind::Unavailable.into())
+        }
+        // C6: login fails closed.
+        Err(CallError::Down(down)) => {
+            warn!(%down, "login role");
+            Err(Kind::Unavailable.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_checked_and_named() {
+        let password = PasswordText::new("x".to_owned());
+        assert!(check("alice", "phone-1.A_b", &password).is_ok());
+        let long = "x".repeat(65);
+        for (user, client_id, field) in
+            [("", "phone", "user"), ("a/b", "phone", "user"), ("alice", "", "client_id"), ("alice", &long, "client_id")]
+        {
+            let problem = check(user, client_id, &password).unwrap_err();
+            assert_eq!(problem.status, 400);
+            assert!(problem.detail.unwrap().starts_with(field));
+        }
+        let long = PasswordText::new("x".repeat(MAX_PASSWORD + 1));
+        assert_eq!(check("alice", "phone", &long).unwrap_err().status, 400);
+    }
+}

@@ -1,0 +1,146 @@
+//! The static group: takes logins (A5), sends personal information (A6), and is the application's
+//! way to history and directory.
+//!
+//! `POST /v1/login`: [`handler`] (limits → role login → bus: issue token) → [`answer`]
+//! everything else: [`bearer`] (bus: who holds this?) → [`api`] (bus: the group that knows)
+//! the other way round: [`bus`] answers what the dynamic group asks about people
+
+mod answer;
+mod api;
+mod bearer;
+pub mod bus;
+mod extract;
+mod handler;
+mod openapi;
+mod pace;
+mod problem;
+#[cfg(test)]
+mod tests;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use axum::{
+    BoxError, Router,
+    error_handling::HandleErrorLayer,
+    extract::DefaultBodyLimit,
+    http::{HeaderValue, header},
+    middleware::map_response,
+    response::Response,
+    routing::{MethodRouter, delete, get, post, put},
+};
+use parking_lot::Mutex;
+use postern_bus::Bus;
+use postern_guest::Slots;
+use tokio::sync::Semaphore;
+use tower::{
+    ServiceBuilder,
+    limit::GlobalConcurrencyLimitLayer,
+    load_shed::{LoadShedLayer, error::Overloaded},
+    timeout::{TimeoutLayer, error::Elapsed},
+};
+
+pub use extract::Body;
+pub use problem::{Kind, Problem};
+
+use crate::config::Limits;
+use pace::Pace;
+
+/// At most so many under way at once, in at most so many seconds each (decision 5). One more is
+/// refused at once: a queue would only let everybody time out together.
+macro_rules! bounded {
+    ($at_once:expr, $secs:expr) => {{
+        let at_once = usize::try_from($at_once).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        ServiceBuilder::new()
+            .layer(HandleErrorLayer::new(overdue))
+            .layer(LoadShedLayer::new())
+            .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::new(Semaphore::new(at_once))))
+            .layer(TimeoutLayer::new(Duration::from_secs($secs.into())))
+    }};
+}
+
+/// What the HTTP side needs.
+pub struct LoginContext {
+    /// The login role; None on a node that does not hold it, which takes no logins (A2).
+    pub slots: Option<Arc<Slots>>,
+    /// To the group that knows.
+    pub bus: Bus,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Shared by all requests.
+struct Shared {
+    slots: Option<Arc<Slots>>,
+    bus: Bus,
+    addresses: Mutex<Pace<IpAddr>>,
+    users: Mutex<Pace<String>>,
+}
+
+type Ctx = Arc<Shared>;
+
+/// A route: method, path, what serves it.
+type Route = (&'static str, &'static str, MethodRouter<Ctx>);
+
+/// All routes; the description of the API is held against this list.
+fn routes(limits: &Limits) -> Vec<Route> {
+    let logins = bounded!(limits.logins_at_once, limits.http_timeout_secs);
+    vec![
+        ("post", "/v1/login", post(handler::login).layer(logins)),
+        ("get", "/v1/me", get(api::me)),
+        ("get", "/v1/directory", get(api::directory)),
+        ("get", "/v1/messages", get(api::messages)),
+        ("put", "/v1/messages/read", put(api::mark_read)),
+        ("post", "/v1/token", post(api::renew)),
+        ("delete", "/v1/token", delete(api::logout)),
+        ("get", "/v1/openapi.json", get(openapi::document)),
+    ]
+}
+
+/// The HTTP side. The connection's [`crate::listen::http::Peer`] must be among the extensions.
+pub fn router(ctx: LoginContext) -> Router {
+    let limits = &ctx.limits;
+    let shared = Shared {
+        slots: ctx.slots,
+        bus: ctx.bus,
+        addresses: Mutex::new(Pace::per_minute(limits.login_per_address_per_minute)),
+        users: Mutex::new(Pace::per_minute(limits.login_per_user_per_minute)),
+    };
+    let mut router = Router::new();
+    for (_, path, route) in routes(limits) {
+        router = router.route(path, route);
+    }
+    router
+        .fallback(|| async { Problem::from(Kind::NotFound) })
+        .method_not_allowed_fallback(|| async { Problem::from(Kind::WrongMethod) })
+        .layer(bounded!(limits.http_requests, limits.http_timeout_secs))
+        .layer(DefaultBodyLimit::max(usize::try_from(limits.http_body_bytes).unwrap_or(usize::MAX)))
+        .layer(map_response(private))
+        .with_state(Arc::new(shared))
+}
+
+/// Answers are one person's: nothing on the way keeps them.
+async fn private(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn overdue(error: BoxError) -> Problem {
+    if error.is::<Elapsed>() {
+        Kind::Timeout.into()
+    } else if error.is::<Overloaded>() {
+        metrics::counter!("postern_refused_total", "reason" => "http-busy").increment(1);
+        Problem { retry_after_secs: Some(1), ..Kind::Unavailable.into() }
+    } else {
+        tracing::error!(%error, "HTTP");
+        Kind::Internal.into()
+    }
+}
+
+/// Whether it can be a user's id, or the client id of a device that logs in: 1 to 64 of
+/// `A-Z a-z 0-9 . _ -`.
+pub fn is_id(text: &str) -> bool {
+    let sane = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    (1..=64).contains(&text.len()) && text.bytes().all(sane)
+}

@@ -1,0 +1,49 @@
+//! `postern`: arguments → config → build → serve → drain; exit codes.
+//!
+//! The journeys, each readable from top to bottom:
+//!
+//! ```text
+//! Login    listen/http → login/handler (role login) → bus → a broker's role token → answer
+//! CONNECT  listen/accept → listen/tls → mqtt/connect (role token) → session → control/welcome
+//! PUBLISH  mqtt/link → mqtt/publish (rights, role classify, role store) → router → PUBACK
+//! Admin    cli → admin (unix socket) → slots, broker, bus; every act in audit
+//! ```
+//!
+//! `serve` is the only wiring.
+
+#![allow(unreachable_pub)] // a program: `pub` marks what other modules use
+
+mod admin;
+mod audit;
+mod cli;
+mod clock;
+mod config;
+mod control;
+mod datadir;
+mod drain;
+mod listen;
+mod logging;
+mod login;
+mod mqtt;
+mod node;
+mod plugins;
+mod policy;
+mod refuse;
+mod serve;
+mod tasks;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// 0 done, 1 refused or failed; clap itself exits with 2 for wrong usage.
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            // One line: the causes follow each other.
+            eprintln!("postern: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

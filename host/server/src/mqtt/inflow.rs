@@ -1,0 +1,153 @@
+//! A link's messages between their arrival and their acknowledgement, in arrival order.
+//!
+//! Commits overlap: reading goes on while batches are written. Routing and acknowledging keep the
+//! order in which messages came [MQTT-4.6.0-2].
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use postern_broker::{
+    Message,
+    wire::{PacketId, QoS},
+};
+use tokio::sync::oneshot;
+
+use super::publish::{Arrived, Question};
+use crate::control::{
+    ingest::{Incoming, Ingest, Outcome},
+    wire::Denied,
+};
+
+/// Messages that may wait on one link before it is read no further.
+const PENDING: usize = 2_048;
+
+/// What a message is owed when it is done: nothing for QoS 0.
+pub type Receipt = Option<(PacketId, QoS)>;
+
+enum Pending {
+    /// Submitted together, answered together.
+    Committing(Vec<Receipt>, oneshot::Receiver<Vec<Outcome>>),
+    /// Only waits for its turn.
+    Routing(Receipt, Arc<Message>),
+    /// Refused, and told in its turn.
+    Refused(Receipt, crate::refuse::Refusal),
+}
+
+/// One message whose turn has come.
+pub enum Done {
+    /// To be routed and acknowledged.
+    Route(Receipt, Arc<Message>),
+    /// Stored, refused by the store, or not stored.
+    Stored(Receipt, Outcome),
+    /// To be refused.
+    Refused(Receipt, crate::refuse::Refusal),
+}
+
+/// The messages of one link that are under way.
+#[derive(Default)]
+pub struct Inflow {
+    question: Option<Box<(Receipt, Arrived, Question)>>,
+    gathered: Vec<(Receipt, Incoming)>,
+    pending: VecDeque<Pending>,
+    count: usize,
+}
+
+impl Inflow {
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.question.is_none() && self.gathered.is_empty() && self.pending.is_empty()
+    }
+
+    /// Whether more may be read.
+    pub fn has_room(&self) -> bool {
+        self.question.is_none() && self.count < PENDING
+    }
+
+    /// Whether a message waits for an answer of the directory: nothing behind it may be applied.
+    pub fn is_asking(&self) -> bool {
+        self.question.is_some()
+    }
+
+    /// Holds a message until its question is answered.
+    pub fn ask(&mut self, receipt: Receipt, arrived: Arrived, question: Question) {
+        self.question = Some(Box::new((receipt, arrived, question)));
+    }
+
+    /// The message whose question is answered.
+    pub fn poll_question(&mut self, cx: &mut Context<'_>) -> Poll<(Receipt, Arrived, Result<(), Denied>)> {
+        let Some(asked) = &mut self.question else { return Poll::Pending };
+        let Poll::Ready(answer) = asked.2.as_mut().poll(cx) else { return Poll::Pending };
+        match self.question.take() {
+            Some(asked) => Poll::Ready((asked.0, asked.1, answer)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// A message to be stored; submitted with its neighbours at [`Inflow::submit`].
+    pub fn store(&mut self, receipt: Receipt, incoming: Incoming) {
+        self.count += 1;
+        self.gathered.push((receipt, incoming));
+    }
+
+    /// A message to be routed: at once when nothing is before it.
+    pub fn route(&mut self, receipt: Receipt, message: Arc<Message>, ingest: &Ingest) -> Option<(Receipt, Arc<Message>)> {
+        if self.gathered.is_empty() && self.pending.is_empty() {
+            return Some((receipt, message));
+        }
+        self.submit(ingest);
+        self.count += 1;
+        self.pending.push_back(Pending::Routing(receipt, message));
+        None
+    }
+
+    /// A message to be refused: at once when nothing is before it.
+    pub fn refuse(
+        &mut self,
+        receipt: Receipt,
+        refusal: crate::refuse::Refusal,
+        ingest: &Ingest,
+    ) -> Option<(Receipt, crate::refuse::Refusal)> {
+        if self.gathered.is_empty() && self.pending.is_empty() {
+            return Some((receipt, refusal));
+        }
+        self.submit(ingest);
+        self.count += 1;
+        self.pending.push_back(Pending::Refused(receipt, refusal));
+        None
+    }
+
+    /// Submits what was gathered.
+    pub fn submit(&mut self, ingest: &Ingest) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        let (receipts, messages) = std::mem::take(&mut self.gathered).into_iter().unzip();
+        self.pending.push_back(Pending::Committing(receipts, ingest.submit(messages)));
+    }
+
+    /// What is done, as far as its turn has come.
+    pub fn poll_done(&mut self, cx: &mut Context<'_>, done: &mut Vec<Done>) {
+        while let Some(front) = self.pending.front_mut() {
+            if let Pending::Committing(receipts, answer) = front {
+                let Poll::Ready(outcomes) = std::pin::Pin::new(answer).poll(cx) else { return };
+                let receipts = std::mem::take(receipts);
+                // The ingest tasks answer every submission; without an answer they are gone.
+                let outcomes = outcomes
+                    .unwrap_or_else(|_| vec![Outcome::Unavailable("stopping".to_owned()); receipts.len()]);
+                self.count = self.count.saturating_sub(receipts.len());
+                done.extend(receipts.into_iter().zip(outcomes).map(|(r, o)| Done::Stored(r, o)));
+                self.pending.pop_front();
+                continue;
+            }
+            self.count = self.count.saturating_sub(1);
+            match self.pending.pop_front() {
+                Some(Pending::Routing(receipt, message)) => done.push(Done::Route(receipt, message)),
+                Some(Pending::Refused(receipt, refusal)) => done.push(Done::Refused(receipt, refusal)),
+                Some(Pending::Committing(..)) | None => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! One MQTT client, from its first byte to its last.
+//!
+//! CONNECT: [`connect`] → [`auth`] (role token) → [`rights`] → session → [`link`]
+//! PUBLISH: [`link`] → [`receive`] → [`publish`] (rights, role classify) → [`inflow`] (role store) → ack
+//! SUBSCRIBE: [`link`] → [`subscribe`] (rights) → session
+
+pub mod auth;
+pub mod connect;
+pub mod framed;
+pub mod inflow;
+pub mod link;
+pub mod live;
+pub mod publish;
+mod reauth;
+mod receive;
+pub mod rights;
+mod subscribe;
+pub mod timers;
+pub mod will;
+pub mod wrong_group;

@@ -1,0 +1,307 @@
+//! One message on its way in: rights → facts → classify → store or route.
+//!
+//! [`Sender::admit`] decides without waiting. What it cannot know yet it asks for, and the link
+//! comes again with the same message, so that arrival order holds.
+
+use std::{pin::Pin, sync::Arc};
+
+use parking_lot::Mutex;
+use postern_broker::{
+    Link, Message, SessionKey, Timestamp,
+    topic::TopicName,
+    wire::{MessageProperties, QoS, Text},
+};
+use postern_guest::{
+    CallError, FailureRule,
+    roles::{
+        classify::{self, Class, ClassifyError, Facts, Verdict},
+        store::{self, Address as StoreAddress, Class as StoredClass},
+        types::{Profile as GuestProfile, Relation, Transport},
+    },
+};
+use ulid::Ulid;
+
+use super::rights::Rights;
+use crate::{
+    control::{
+        ingest::{Delivery, Incoming},
+        people::relation,
+        stored::encode_properties,
+        topics::{Address, is_message_id},
+        wire::{Denied, Partner, Profile},
+    },
+    node::Node,
+    refuse::Refusal,
+};
+
+/// Who sends, and under which grant: a link's, or a will's whose link is gone.
+pub struct Sender {
+    /// The session.
+    pub key: SessionKey,
+    /// None for anonymous clients.
+    pub profile: Option<Profile>,
+    /// The profile as classify is told it.
+    pub guest_profile: Option<GuestProfile>,
+    /// The sender's partner organisations.
+    pub partners: Vec<Partner>,
+    /// What the grant allows on this transport.
+    pub rights: Rights,
+    /// The link's transport.
+    pub transport: Transport,
+    memo: Mutex<Vec<Memo>>,
+}
+
+/// A topic whose admission needs no second thought: rights held, the verdict holds for any body.
+struct Memo {
+    topic: TopicName,
+    generation: u64,
+    class: Class,
+}
+
+/// Topics remembered per sender; most publish to a few.
+const MEMOS: usize = 8;
+
+/// A question to the directory; the message is admitted again afterwards.
+pub type Question = Pin<Box<dyn Future<Output = Result<(), Denied>> + Send>>;
+
+/// What is to be done with a message.
+pub enum Admitted {
+    /// Route it now: its class is not stored.
+    Route(Arc<Message>),
+    /// Store it first (A10).
+    Store(Box<Incoming>),
+    /// Something has to be asked first.
+    Ask(Question),
+    /// Refuse it.
+    Refuse(Refusal),
+}
+
+/// A message as it came, from a PUBLISH or a will.
+pub struct Arrived {
+    /// What the publisher wrote.
+    pub message: Message,
+    /// The id that the host gave it, where the publisher gave none.
+    pub assigned: Option<String>,
+}
+
+impl Sender {
+    /// A sender under a grant.
+    pub fn new(key: SessionKey, profile: Option<Profile>, partners: Vec<Partner>, rights: Rights, transport: Transport) -> Self {
+        let guest_profile = profile.clone().map(Into::into);
+        Sender { key, profile, guest_profile, partners, rights, transport, memo: Mutex::default() }
+    }
+
+    /// Decides about one message.
+    pub fn admit(&self, node: &Node, arrived: &Arrived, from: Option<&Arc<Link>>, now: Timestamp) -> Admitted {
+        let topic = arrived.message.topic.clone();
+        if let Some(class) = self.remembered(node, &topic) {
+            return self.go_on(node, arrived, class, from, None, now);
+        }
+        if !self.rights.may_publish(&topic) {
+            return Admitted::Refuse(Refusal::NotAllowed("publish to this topic"));
+        }
+        let address = match Address::parse(&topic) {
+            Ok(address) => address,
+            Err(_) if node.all_other => Address::Other,
+            Err(_) => return Admitted::Refuse(Refusal::Topic("not a topic of this application")),
+        };
+        let relation = match self.relation(node, &address) {
+            Ok(relation) => relation,
+            Err(admitted) => return admitted,
+        };
+        let verdict = match self.classify(node, arrived, &address, relation, now) {
+            Ok(verdict) => verdict,
+            Err(refusal) => return Admitted::Refuse(refusal),
+        };
+        // A16: the prefix that is delivered always equals the class.
+        let promised = address.class();
+        if verdict.class != promised && !(node.all_other && verdict.class == Class::Other) {
+            return Admitted::Refuse(Refusal::Topic("the topic's prefix is not the message's class"));
+        }
+        if verdict.holds && verdict.payload.is_none() && !matches!(verdict.class, Class::Instant | Class::Notification) {
+            self.remember(node, topic, verdict.class);
+        }
+        self.go_on(node, arrived, verdict.class, from, verdict.payload, now)
+    }
+
+    fn remembered(&self, node: &Node, topic: &TopicName) -> Option<Class> {
+        let memo = self.memo.lock();
+        let found = memo.iter().find(|m| m.topic == *topic)?;
+        (found.generation == node.slots.classify().generation()).then_some(found.class)
+    }
+
+    fn remember(&self, node: &Node, topic: TopicName, class: Class) {
+        let generation = node.slots.classify().generation();
+        let mut memo = self.memo.lock();
+        memo.retain(|m| m.generation == generation && m.topic != topic);
+        if memo.len() >= MEMOS {
+            memo.remove(0);
+        }
+        memo.push(Memo { topic: topic.detached(), generation, class });
+    }
+
+    /// What the addressee is to the sender, from what the directory cache knows.
+    #[allow(clippy::result_large_err)] // the error is the answer
+    fn relation(&self, node: &Node, address: &Address<'_>) -> Result<Relation, Admitted> {
+        let Some(sender) = &self.profile else { return Ok(Relation::Unrelated) };
+        match *address {
+            Address::User { to, .. } | Address::Note { user: to } => match node.people.known_person(to) {
+                Some(Some(addressee)) => Ok(relation(sender, &self.partners, &addressee)),
+                // Whether a user exists is nobody's business who may not write to them.
+                Some(None) => Ok(Relation::Unrelated),
+                None => {
+                    let (people, to) = (node.people.clone(), to.to_owned());
+                    Err(Admitted::Ask(Box::pin(async move { people.person(&to).await.map(drop) })))
+                }
+            },
+            Address::Group { group, .. } => match node.people.known_members(group) {
+                Some(Some(members)) if members.binary_search(&sender.user).is_ok() => Ok(Relation::Member),
+                Some(_) => Ok(Relation::Unrelated),
+                None => Err(Admitted::Ask(ask_members(node, group))),
+            },
+            Address::Status { user } if user == sender.user => Ok(Relation::Same),
+            _ => Ok(Relation::Unrelated),
+        }
+    }
+
+    fn classify(
+        &self,
+        node: &Node,
+        arrived: &Arrived,
+        address: &Address<'_>,
+        relation: Relation,
+        now: Timestamp,
+    ) -> Result<Verdict, Refusal> {
+        let message = &arrived.message;
+        let facts = Facts {
+            topic: &message.topic,
+            payload: &message.payload,
+            qos: message.qos as u8,
+            retain: message.retain,
+            origin: classify::Origin::Client,
+            transport: self.transport,
+            client_id: &self.key.client_id,
+            sender: self.guest_profile.as_ref(),
+            relation,
+            now: now.0,
+        };
+        match node.slots.classify().classify(&facts) {
+            Ok(verdict) => Ok(verdict),
+            Err(CallError::Answer(ClassifyError::Refused(why))) => Err(Refusal::ByRule(why)),
+            Err(CallError::Answer(ClassifyError::Unavailable(why))) => self.without_classify(node, address, why),
+            Err(CallError::Down(down)) => self.without_classify(node, address, down.to_string()),
+        }
+    }
+
+    /// C6: classification may fail to the class of the topic's prefix.
+    fn without_classify(&self, node: &Node, address: &Address<'_>, why: String) -> Result<Verdict, Refusal> {
+        metrics::counter!("postern_classify_fallback_total").increment(1);
+        match node.classify_failure {
+            FailureRule::Prefix => {
+                let class = if node.all_other { Class::Other } else { address.class() };
+                Ok(Verdict { class, payload: None, holds: false })
+            }
+            FailureRule::Closed => Err(Refusal::Unavailable("classification", why)),
+        }
+    }
+
+    fn go_on(
+        &self,
+        node: &Node,
+        arrived: &Arrived,
+        class: Class,
+        from: Option<&Arc<Link>>,
+        payload: Option<Vec<u8>>,
+        now: Timestamp,
+    ) -> Admitted {
+        let mut message = arrived.message.clone();
+        if let Some(payload) = payload {
+            message.payload = payload.into();
+        }
+        let stored_class = match class {
+            Class::Instant => StoredClass::Instant,
+            Class::Notification => StoredClass::Notification,
+            Class::Status | Class::Command | Class::Other => return Admitted::Route(Arc::new(message)),
+        };
+        let Some(profile) = &self.profile else {
+            return Admitted::Refuse(Refusal::NotAllowed("stored messages without a user"));
+        };
+        let topic = message.topic.clone();
+        let Ok(address) = Address::parse(&topic) else {
+            return Admitted::Refuse(Refusal::Topic("not a topic of this application"));
+        };
+        let (to, mut recipients, id) = match address {
+            // `{from}` is the publisher's own user; the grant says so too, but a plugin wrote that.
+            Address::User { from: named, .. } | Address::Group { from: named, .. } if named != profile.user => {
+                return Admitted::Refuse(Refusal::NotAllowed("publish for another user"));
+            }
+            Address::User { to, id, .. } => (StoreAddress::User(to.to_owned()), vec![to.to_owned()], id),
+            Address::Note { user } => (StoreAddress::User(user.to_owned()), vec![user.to_owned()], None),
+            Address::Group { group, id, .. } => match node.people.known_members(group) {
+                Some(Some(members)) => (StoreAddress::Group(group.to_owned()), members.to_vec(), id),
+                Some(None) => return Admitted::Refuse(Refusal::NotAllowed("publish to this group")),
+                None => return Admitted::Ask(ask_members(node, group)),
+            },
+            Address::NoteAll => match node.people.known_members("*") {
+                Some(Some(everyone)) => (StoreAddress::Everyone, everyone.to_vec(), None),
+                Some(None) => (StoreAddress::Everyone, Vec::new(), None),
+                None => return Admitted::Ask(ask_members(node, "*")),
+            },
+            _ => return Admitted::Refuse(Refusal::Topic("the topic's prefix is not the message's class")),
+        };
+        // A14: the sender's other devices get it too.
+        if let Err(at) = recipients.binary_search(&profile.user) {
+            recipients.insert(at, profile.user.clone());
+        }
+        let id = match message_id(&message, id) {
+            Ok(Some(id)) => id,
+            Ok(None) => arrived.assigned.clone().unwrap_or_else(|| Ulid::new().to_string()),
+            Err(refusal) => return Admitted::Refuse(refusal),
+        };
+        message.topic = address.delivered_on(&topic);
+        message.retain = false; // the store keeps it; the broker must not keep it again
+        set_id(&mut message, &id);
+        let stored = store::Message {
+            id,
+            class: stored_class,
+            sender: profile.user.clone(),
+            sender_device: self.key.client_id.to_string(),
+            to,
+            topic: message.topic.to_string(),
+            body: message.payload.clone(),
+            properties: encode_properties(&message.properties),
+            sent_at: now.0,
+            expires_at: message.expires_at.map(|t| t.0),
+            recipients,
+        };
+        let delivery = Delivery { message: Arc::new(message), from: from.cloned() };
+        Admitted::Store(Box::new(Incoming { stored, delivery }))
+    }
+}
+
+fn ask_members(node: &Node, group: &str) -> Question {
+    let (people, group) = (node.people.clone(), group.to_owned());
+    Box::pin(async move { people.members(&group).await.map(drop) })
+}
+
+/// The sender's own id: the MQTT 5 user property `id`, else the topic's last level.
+fn message_id(message: &Message, in_topic: Option<&str>) -> Result<Option<String>, Refusal> {
+    let property = message.properties.as_deref().and_then(|p| p.user_properties.iter().find(|(k, _)| &**k == "id"));
+    match property.map(|(_, v)| &**v).or(in_topic) {
+        Some(id) if is_message_id(id) => Ok(Some(id.to_owned())),
+        Some(_) => Err(Refusal::Topic("a message id has 1 to 64 bytes")),
+        None => Ok(None),
+    }
+}
+
+/// Every stored message carries its id as user property, so that a device can tell a repeat.
+fn set_id(message: &mut Message, id: &str) {
+    let properties = message.properties.get_or_insert_with(|| Box::new(MessageProperties::default()));
+    if !properties.user_properties.iter().any(|(k, _)| &**k == "id") {
+        properties.user_properties.push((Text::from("id"), Text::from(id)));
+    }
+    if message.qos == QoS::AtMostOnce {
+        // Stored messages are delivered at the QoS of the device's feed, not of the sender.
+        message.qos = QoS::AtLeastOnce;
+    }
+}

@@ -1,0 +1,136 @@
+//! PUBLISH on a live link: admitted, stored or routed, acknowledged.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use postern_broker::{
+    Begin, Message, Timestamp,
+    topic::TopicName,
+    wire::{Publish, QoS, ReasonCode, Text, Version},
+};
+use tracing::debug;
+
+use super::{
+    inflow::{Done, Receipt},
+    link::{Ending, Pump},
+    publish::{Admitted, Arrived},
+};
+use crate::{control::{ingest::Outcome, wire::Denied}, refuse::Refusal};
+
+impl Pump {
+    /// Takes one PUBLISH.
+    pub(super) fn publish(&mut self, mut publish: Publish, now: Timestamp) {
+        match self.link.begin_publish(&mut publish) {
+            Ok(Begin::New) => {}
+            Ok(Begin::Duplicate) => return, // acknowledged again by the session
+            Err(reason) => return self.refuse(Refusal::Packet(reason, "PUBLISH against the session's rules")),
+        }
+        let Ok(topic) = TopicName::new(publish.topic.clone()) else {
+            return self.refuse(Refusal::Packet(ReasonCode::TopicNameInvalid, "topic name"));
+        };
+        let receipt = publish.packet_id.map(|id| (id, publish.qos));
+        // Without an id of the sender's own, a repeat is known by its packet identifier alone.
+        let assigned = match publish.packet_id {
+            Some(id) if publish.qos == QoS::AtLeastOnce && is_stored(&topic) => {
+                Some(self.node.ids.assign(&self.sender.key, id, publish.dup))
+            }
+            _ => None,
+        };
+        let mut message = Message::new(topic, publish.payload, publish.qos, now).with_properties(publish.properties);
+        message.retain = publish.retain;
+        let arrived = Arrived { message, assigned };
+        self.admit(receipt, arrived, now);
+    }
+
+    fn admit(&mut self, receipt: Receipt, arrived: Arrived, now: Timestamp) {
+        match self.sender.admit(&self.node, &arrived, Some(&self.link), now) {
+            Admitted::Route(message) => {
+                if let Some((receipt, message)) = self.inflow.route(receipt, message, &self.node.ingest) {
+                    self.route(receipt, &message, now);
+                }
+            }
+            Admitted::Store(incoming) => self.inflow.store(receipt, *incoming),
+            Admitted::Ask(question) => self.inflow.ask(receipt, arrived, question),
+            Admitted::Refuse(refusal) => {
+                if let Some((receipt, refusal)) = self.inflow.refuse(receipt, refusal, &self.node.ingest) {
+                    self.refuse_message(receipt, refusal);
+                }
+            }
+        }
+    }
+
+    /// Goes on with the message whose question has been answered.
+    pub(super) fn poll_question(&mut self, cx: &mut Context<'_>, now: Timestamp) -> bool {
+        let Poll::Ready((receipt, arrived, answer)) = self.inflow.poll_question(cx) else { return false };
+        match answer {
+            Ok(()) => self.admit(receipt, arrived, now),
+            Err(denied) => {
+                let why = match denied {
+                    Denied::Unavailable { detail } => detail,
+                    other => other.to_string(),
+                };
+                let refusal = Refusal::Unavailable("the directory", why);
+                if let Some((receipt, refusal)) = self.inflow.refuse(receipt, refusal, &self.node.ingest) {
+                    self.refuse_message(receipt, refusal);
+                }
+            }
+        }
+        true
+    }
+
+    /// Routes and acknowledges what is done.
+    pub(super) fn poll_done(&mut self, cx: &mut Context<'_>, now: Timestamp) -> bool {
+        let mut done = Vec::new();
+        self.inflow.poll_done(cx, &mut done);
+        let moved = !done.is_empty();
+        for item in done {
+            match item {
+                Done::Route(receipt, message) => self.route(receipt, &message, now),
+                Done::Refused(receipt, refusal) => self.refuse_message(receipt, refusal),
+                Done::Stored(receipt, Outcome::Durable) => self.acknowledge(receipt, ReasonCode::Success, None),
+                Done::Stored(receipt, Outcome::Refused(why)) => self.refuse_message(receipt, Refusal::ByRule(why)),
+                Done::Stored(receipt, Outcome::Unavailable(why)) => {
+                    self.refuse_message(receipt, Refusal::Unavailable("storage", why));
+                }
+            }
+        }
+        moved
+    }
+
+    fn route(&mut self, receipt: Receipt, message: &Arc<Message>, now: Timestamp) {
+        let matched = self.node.broker.publish(message, Some(&self.link), now);
+        let reason = if matched == 0 { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success };
+        self.acknowledge(receipt, reason, None);
+    }
+
+    fn acknowledge(&self, receipt: Receipt, reason: ReasonCode, why: Option<Text>) {
+        if let Some((id, qos)) = receipt {
+            self.link.finish_publish(id, qos, reason, why);
+        }
+    }
+
+    /// A refused message: a reason code for MQTT 5; MQTT 3.x has none, so a link that asked for an
+    /// acknowledgement is closed without one, and its sender will send again (C6). QoS 0 is dropped
+    /// and counted.
+    fn refuse_message(&mut self, receipt: Receipt, refusal: Refusal) {
+        debug!(peer = %self.origin.peer, %refusal, "message refused");
+        match receipt {
+            None => refusal.count(),
+            Some(_) if self.version == Version::V5 => {
+                refusal.count();
+                self.acknowledge(receipt, refusal.ack_code(), Some(Text::from(refusal.told())));
+            }
+            Some(_) => {
+                refusal.count();
+                self.ending.get_or_insert(Ending::Refused(refusal));
+            }
+        }
+    }
+}
+
+/// Whether a topic's class may be one that is stored.
+fn is_stored(topic: &TopicName) -> bool {
+    topic.as_str().starts_with("im/") || topic.as_str().starts_with("note/")
+}

@@ -1,0 +1,106 @@
+//! What a link may publish and subscribe to, compiled from its grant.
+
+use postern_broker::topic::{TopicFilter, TopicName, covers};
+use postern_broker::wire::Text;
+use postern_guest::roles::token::{Patterns, Rights as Granted};
+
+/// The compiled rights of one link, for the transport it came in on.
+#[derive(Debug)]
+pub struct Rights {
+    publish: Compiled,
+    subscribe: Compiled,
+    /// Whether the link gets its user's stored messages and presence.
+    pub messaging: bool,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    allow: Vec<TopicFilter>,
+    deny: Vec<TopicFilter>,
+}
+
+/// A pattern of a grant is no topic filter: a mistake of the token plugin, so nothing is granted.
+#[derive(Debug, thiserror::Error)]
+#[error("the grant has a pattern that is no topic filter")]
+pub struct BadPattern;
+
+impl Rights {
+    /// Compiles a grant's rights.
+    ///
+    /// # Errors
+    /// When a pattern is no topic filter.
+    pub fn compile(granted: &Granted) -> Result<Self, BadPattern> {
+        Ok(Rights {
+            publish: Compiled::new(&granted.publish)?,
+            subscribe: Compiled::new(&granted.subscribe)?,
+            messaging: granted.messaging,
+        })
+    }
+
+    /// Whether a message may be published to `topic`.
+    pub fn may_publish(&self, topic: &TopicName) -> bool {
+        let any = |filters: &[TopicFilter]| filters.iter().any(|f| f.matches(topic));
+        any(&self.publish.allow) && !any(&self.publish.deny)
+    }
+
+    /// Whether everything that `filter` matches may be received.
+    pub fn may_subscribe(&self, filter: &TopicFilter) -> bool {
+        let covered = |filters: &[TopicFilter]| filters.iter().any(|f| covers(f.matched(), filter.matched()));
+        covered(&self.subscribe.allow) && !covered(&self.subscribe.deny)
+    }
+}
+
+impl Compiled {
+    fn new(patterns: &Patterns) -> Result<Self, BadPattern> {
+        let compile = |list: &[String]| -> Result<Vec<TopicFilter>, BadPattern> {
+            list.iter().map(|p| TopicFilter::new(Text::from(p.as_str())).map_err(|_| BadPattern)).collect()
+        };
+        Ok(Compiled { allow: compile(&patterns.allow)?, deny: compile(&patterns.deny)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rights(allow: &[&str], deny: &[&str]) -> Rights {
+        let patterns = Patterns {
+            allow: allow.iter().map(|s| (*s).to_owned()).collect(),
+            deny: deny.iter().map(|s| (*s).to_owned()).collect(),
+        };
+        Rights::compile(&Granted { publish: patterns.clone(), subscribe: patterns, messaging: true }).unwrap()
+    }
+
+    fn filter(f: &str) -> TopicFilter {
+        TopicFilter::new(Text::from(f)).unwrap()
+    }
+
+    fn name(t: &str) -> TopicName {
+        TopicName::new(Text::from(t)).unwrap()
+    }
+
+    #[test]
+    fn publish_needs_an_allowing_pattern_and_no_denying_one() {
+        let r = rights(&["im/u/+/alice", "im/u/+/alice/+"], &["im/u/root/#"]);
+        assert!(r.may_publish(&name("im/u/bob/alice")));
+        assert!(r.may_publish(&name("im/u/bob/alice/m1")));
+        assert!(!r.may_publish(&name("im/u/bob/mallory")));
+        assert!(!r.may_publish(&name("im/u/root/alice")));
+    }
+
+    #[test]
+    fn a_subscription_must_be_covered_whole() {
+        let r = rights(&["im/u/bob/+", "plant/#"], &["plant/secret/#"]);
+        assert!(r.may_subscribe(&filter("im/u/bob/+")));
+        assert!(r.may_subscribe(&filter("plant/+/temp")));
+        assert!(!r.may_subscribe(&filter("im/#")));
+        assert!(!r.may_subscribe(&filter("plant/secret/x")));
+    }
+
+    #[test]
+    fn a_bad_pattern_grants_nothing() {
+        let patterns = Patterns { allow: vec!["a/#/b".to_owned()], deny: vec![] };
+        let granted = Granted { publish: patterns.clone(), subscribe: patterns, messaging: false };
+        assert!(Rights::compile(&granted).is_err());
+    }
+}

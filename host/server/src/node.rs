@@ -1,0 +1,41 @@
+//! What the journeys of a broker node share.
+
+use std::sync::Arc;
+
+use postern_broker::Broker;
+use postern_bus::Bus;
+use postern_guest::{FailureRule, Slots};
+
+use crate::{
+    config::Limits,
+    control::{cursors::Cursors, ids::AssignedIds, ingest::Ingest, people::People, presence::Presence},
+    mqtt::live::Live,
+};
+
+/// A node that holds the broker role.
+pub struct Node {
+    /// The roles.
+    pub slots: Arc<Slots>,
+    /// Sessions and routing.
+    pub broker: Arc<Broker>,
+    /// To the other group and the other nodes.
+    pub bus: Bus,
+    /// The way into the store.
+    pub ingest: Ingest,
+    /// What the directory says.
+    pub people: Arc<People>,
+    /// Who is online.
+    pub presence: Arc<Presence>,
+    /// How far devices have read.
+    pub cursors: Arc<Cursors>,
+    /// Live links by token.
+    pub live: Live,
+    /// Ids given to messages that came without.
+    pub ids: AssignedIds,
+    /// Bounds.
+    pub limits: Limits,
+    /// Policy: every message is of class *other*.
+    pub all_other: bool,
+    /// Policy: what happens when classify is down (C6).
+    pub classify_failure: FailureRule,
+}

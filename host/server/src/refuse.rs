@@ -1,0 +1,131 @@
+//! Any error → what the peer is told. The only place that decides it.
+//!
+//! Errors live beside their code; here they become a reason code (MQTT 5), a return code or a close
+//! (3.x), and a counter. The log gets the cause, the peer only what it may know.
+
+use postern_broker::wire::{DecodeError, ReasonCode, Version};
+
+/// Why a link, a sign-in or a message was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The bytes are not MQTT, or break its rules.
+    #[error("{1}")]
+    Packet(ReasonCode, &'static str),
+    /// The peer took longer than the handshake timeout to say who it is.
+    #[error("no CONNECT in time")]
+    TooSlow,
+    /// Nothing came within one and a half keep alive periods [MQTT-3.1.2-22].
+    #[error("keep alive timeout")]
+    KeepAlive,
+    /// Proof, password or bearer is wrong, spent, expired or in the wrong place.
+    #[error("sign-in refused: {0}")]
+    BadCredentials(&'static str),
+    /// MQTT 5: an authentication method that the token role does not know.
+    #[error("unknown authentication method")]
+    BadMethod,
+    /// The client id is not the one that the token is bound to, or not usable.
+    #[error("client id refused")]
+    ClientId,
+    /// The grant has no right to it.
+    #[error("no right to {0}")]
+    NotAllowed(&'static str),
+    /// The classify role refused the message; the text is the plugin's, meant for the sender.
+    #[error("refused: {0}")]
+    ByRule(String),
+    /// The topic is not one that the application knows, or its prefix and the class differ (A16).
+    #[error("{0}")]
+    Topic(&'static str),
+    /// A role that is needed is down, or storage is: temporary (C6).
+    #[error("{0} is unavailable: {1}")]
+    Unavailable(&'static str, String),
+    /// This node does not hold the broker role (A2).
+    #[error("this server takes no MQTT clients")]
+    WrongGroup,
+    /// Too many of something.
+    #[error("too many {0}")]
+    TooMany(&'static str),
+    /// The token has expired while the link was live.
+    #[error("token expired")]
+    Expired,
+    /// Told by the broker: taken over, kicked, revoked, too slow a reader.
+    #[error("closed: {0:?}")]
+    Closed(ReasonCode),
+}
+
+impl From<DecodeError> for Refusal {
+    fn from(e: DecodeError) -> Self {
+        Refusal::Packet(e.reason, e.what)
+    }
+}
+
+impl Refusal {
+    /// The reason code of a CONNACK or DISCONNECT.
+    pub fn reason_code(&self) -> ReasonCode {
+        match self {
+            Refusal::Packet(code, _) | Refusal::Closed(code) => *code,
+            Refusal::TooSlow | Refusal::KeepAlive => ReasonCode::KeepAliveTimeout,
+            Refusal::BadCredentials(_) => ReasonCode::BadUserNameOrPassword,
+            Refusal::BadMethod => ReasonCode::BadAuthenticationMethod,
+            Refusal::ClientId => ReasonCode::ClientIdentifierNotValid,
+            Refusal::NotAllowed(_) | Refusal::ByRule(_) => ReasonCode::NotAuthorized,
+            Refusal::Topic(_) => ReasonCode::TopicNameInvalid,
+            Refusal::Unavailable(..) => ReasonCode::ServerUnavailable,
+            Refusal::WrongGroup => ReasonCode::UseAnotherServer,
+            Refusal::TooMany(_) => ReasonCode::QuotaExceeded,
+            Refusal::Expired => ReasonCode::MaximumConnectTime,
+        }
+    }
+
+    /// The reason code of a PUBACK or PUBREC, which may carry fewer (MQTT 5, table 3-4).
+    pub fn ack_code(&self) -> ReasonCode {
+        match self.reason_code() {
+            code @ (ReasonCode::NotAuthorized
+            | ReasonCode::TopicNameInvalid
+            | ReasonCode::QuotaExceeded
+            | ReasonCode::PayloadFormatInvalid) => code,
+            ReasonCode::ServerUnavailable => ReasonCode::ImplementationSpecificError,
+            _ => ReasonCode::UnspecifiedError,
+        }
+    }
+
+    /// What an MQTT 5 peer reads as reason string; never a plugin's or a library's inner text.
+    pub fn told(&self) -> String {
+        match self {
+            Refusal::Unavailable(what, _) => format!("{what} is unavailable, try again"),
+            Refusal::BadCredentials(_) => "sign-in refused".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether the peer must hear of it by a DISCONNECT: after a take-over or a peer's own end it
+    /// is told by reason alone; a 3.x peer has no DISCONNECT from the server.
+    pub fn is_told_to(version: Version) -> bool {
+        version == Version::V5
+    }
+
+    /// A label for `postern_refused_total`; a fixed set, so no peer can grow it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Refusal::Packet(ReasonCode::PacketTooLarge, _) => "packet-too-large",
+            Refusal::Packet(ReasonCode::ProtocolError, _) => "protocol-error",
+            Refusal::Packet(..) => "malformed-packet",
+            Refusal::TooSlow => "too-slow",
+            Refusal::KeepAlive => "keep-alive",
+            Refusal::BadCredentials(_) | Refusal::BadMethod => "bad-credentials",
+            Refusal::ClientId => "client-id",
+            Refusal::NotAllowed(_) => "not-allowed",
+            Refusal::ByRule(_) => "by-rule",
+            Refusal::Topic(_) => "topic",
+            Refusal::Unavailable(..) => "unavailable",
+            Refusal::WrongGroup => "wrong-group",
+            Refusal::TooMany(_) => "too-many",
+            Refusal::Expired => "expired",
+            Refusal::Closed(_) => "closed",
+        }
+    }
+
+    /// Counts it.
+    pub fn count(&self) {
+        metrics::counter!("postern_refused_total", "reason" => self.label()).increment(1);
+    }
+}

@@ -1,0 +1,179 @@
+//! The only wiring: what is built, in which order, and who is handed what.
+//!
+//! config → policy → plugin files are there → addresses → data folder → certificate → database →
+//! keys → plugins (checked, prepared) → bus → tasks → `listening …` → until a signal → drain
+//!
+//! Everything that can be refused is refused before the database is opened, so that a wrong start
+//! touches no data.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use postern_broker::Broker;
+use postern_bus::Bus;
+use postern_guest::{Host, Keyring, Runtime, RuntimeConfig, Slots};
+use postern_store::Database;
+use rustls_pki_types::UnixTime;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::info;
+use ulid::Ulid;
+
+use crate::{
+    admin::{self, Admin},
+    audit::Audit,
+    config::{AdminAddress, Config},
+    control::{
+        cursors::Cursors, heard, history, ids::AssignedIds, ingest::Ingest, people::People, presence::Presence,
+        push::Push, tokens::Tokens, wire::BrokerAddress,
+    },
+    datadir::DataDir,
+    drain,
+    listen::{bind::Bound, doors::Doors, tls::Certificates, wire::ListenerName},
+    login::{self, LoginContext},
+    mqtt::{self, live::Live},
+    node::Node,
+    policy::{self, Policy},
+    tasks::Background,
+};
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// One line that says what is wrong and where.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let policy = Arc::new(Policy::load(&config.policy)?);
+    let files = policy.files(&config)?;
+    let bound = Bound::all(&config).await?;
+    let data = DataDir::open(&config.data)?;
+    let certificates = Certificates::load(&config, &data, UnixTime::now())?;
+    let keyring = match config.master_key.clone() {
+        Some(keyring) => keyring,
+        None => Keyring::open_or_create(&data.master_key())?,
+    };
+    let database = Database::open(&config.store_url, data.path()).await?;
+    let bus = match &config.bus_url {
+        None => Bus::local(),
+        Some(url) => Bus::connect(url).await?,
+    };
+
+    let host = Host { database: database.clone(), keyring };
+    let runtime = Runtime::new(RuntimeConfig { cache: data.plugin_cache() }, host)?;
+    let slots = Arc::new(Slots::new());
+    crate::plugins::load(&runtime, &policy, &files, &slots).await?;
+    if config.roles.broker {
+        let admits = slots.token().admits_anonymous().await.context("role token")?;
+        policy::refuse_anonymous_off_loopback(&bound.addresses(), admits)?;
+    }
+
+    let background = Background::default();
+    let links = TaskTracker::new();
+    let stop = CancellationToken::new();
+    let node = if config.roles.broker {
+        let parts = Parts {
+            config: &config,
+            policy: &policy,
+            slots: &slots,
+            database: &database,
+            bus: &bus,
+            bound: &bound,
+            background: &background,
+        };
+        Some(broker_node(parts).await?)
+    } else {
+        None
+    };
+    if config.roles.login {
+        login::bus::answer_bus(slots.clone(), &bus, &background).await?;
+    }
+    let announced = bound.announced();
+    let routers = admin::routers(Admin {
+        slots: slots.clone(),
+        policy,
+        runtime: Arc::new(runtime),
+        broker: node.as_ref().map(|n| n.broker.clone()),
+        bus: bus.clone(),
+        database: database.clone(),
+        plugin_dir: config.plugin_dir.clone(),
+        roles: config.roles,
+        listeners: announced.clone(),
+        token: config.admin_token.clone(),
+        audit: Audit::open(&data.audit_log())?,
+        activations: data.activations(),
+    });
+    let application = login::router(LoginContext {
+        slots: config.roles.login.then(|| slots.clone()),
+        bus: bus.clone(),
+        limits: config.limits.clone(),
+    });
+    let doors = Doors { config: &config, certificates, links: links.clone(), stop: stop.clone() };
+    doors.open(bound, node.clone(), application, routers);
+
+    for (name, address) in announced {
+        println!("listening {name} {address}");
+    }
+    info!(roles = ?config.roles.names(), "ready");
+    drain::stop_signal().await.context("signals")?;
+
+    let grace = Duration::from_secs(u64::from(config.limits.drain_secs));
+    drain::links(node.as_ref().map(|n| &*n.broker), &links, &stop, grace).await;
+    background.finish().await;
+    database.close().await;
+    if let AdminAddress::Unix(path) = &config.listen.admin {
+        let _ = std::fs::remove_file(path);
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// The journeys of the broker role, wired.
+async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
+    let Parts { config, policy, slots, database, bus, bound, background } = parts;
+    let broker = Arc::new(Broker::new(config.limits.broker()));
+    let cursors = Cursors::new(database.cursors());
+    let presence =
+        Presence::new(Ulid::new().to_string(), bus.clone(), broker.clone(), Push::new(slots.clone()));
+    let node = Arc::new(Node {
+        ingest: Ingest::start(slots.clone(), broker.clone(), background),
+        people: Arc::new(People::new(bus.clone())),
+        presence: Arc::new(presence),
+        cursors: cursors.clone(),
+        live: Live::default(),
+        ids: AssignedIds::default(),
+        limits: config.limits.clone(),
+        all_other: policy.all_other,
+        classify_failure: policy.classify_failure,
+        slots: slots.clone(),
+        bus: bus.clone(),
+        broker,
+    });
+    background.spawn_until(|stop| cursors.write_behind(stop));
+    background.spawn(mqtt::timers::run(node.clone()));
+    heard::listen(&node, background).await?;
+    history::serve(slots.clone(), bus, background).await?;
+    let brokers = Arc::new(addresses(config, bound));
+    Tokens { slots: slots.clone(), bus: bus.clone(), brokers }.serve(background).await?;
+    Ok(node)
+}
+
+/// What a broker node is made of.
+struct Parts<'a> {
+    config: &'a Config,
+    policy: &'a Policy,
+    slots: &'a Arc<Slots>,
+    database: &'a Database,
+    bus: &'a Bus,
+    bound: &'a Bound,
+    background: &'a Background,
+}
+
+/// Where the login answer sends clients.
+fn addresses(config: &Config, bound: &Bound) -> Vec<BrokerAddress> {
+    let mqtt = bound.addresses().into_iter().filter(|(name, _)| *name != ListenerName::Http);
+    mqtt.map(|(name, at)| BrokerAddress {
+        listener: name.as_str().to_owned(),
+        transport: name.transport().to_owned(),
+        host: config.advertise_host.clone(),
+        port: at.port(),
+    })
+    .collect()
+}
