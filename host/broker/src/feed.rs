@@ -128,13 +128,13 @@ impl Gate {
     }
 
     /// The page is through. At the end of the inbox, everything that was known when the page was
-    /// asked for and is not in it is gone from the store. Returns the greatest sequence number that
-    /// is queued or passed.
-    pub(crate) fn page_end(&mut self, end: bool) -> u64 {
+    /// asked for, by live deliveries or because the device has had it (`had`), and is not in it is
+    /// gone from the store. Returns the greatest sequence number that is queued or passed.
+    pub(crate) fn page_end(&mut self, end: bool, had: u64) -> u64 {
         if let Mode::Asked(known_then) = self.mode {
             self.mode = Mode::Behind;
             if end {
-                self.next = self.next.max(known_then.saturating_add(1));
+                self.next = self.next.max(known_then.max(had).saturating_add(1));
                 if self.known < self.next {
                     self.mode = Mode::Live;
                 }
@@ -195,6 +195,11 @@ impl Tracker {
     /// Messages on their way, with those that are done behind them.
     pub(crate) fn unsettled(&self) -> usize {
         self.slots.len()
+    }
+
+    /// The greatest one that an earlier link has done, beyond the watermark; else 0.
+    pub(crate) fn greatest_above(&self) -> u64 {
+        self.above.back().copied().unwrap_or_default()
     }
 
     /// Whether an earlier link has done it.

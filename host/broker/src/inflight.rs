@@ -281,6 +281,11 @@ impl Inflight {
         out
     }
 
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.entries.capacity()
+    }
+
     /// Gives memory back after a burst.
     pub(crate) fn rest(&mut self) {
         if self.entries.is_empty() && self.entries.capacity() > 4 {

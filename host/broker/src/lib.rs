@@ -30,6 +30,8 @@ mod retained;
 mod router;
 mod session;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod time;
 pub mod topic;
 mod will;

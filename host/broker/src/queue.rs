@@ -212,6 +212,11 @@ impl Queue {
         out
     }
 
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.items.capacity()
+    }
+
     /// Gives memory back after a burst.
     pub(crate) fn rest(&mut self) {
         if self.items.is_empty() && self.items.capacity() > 4 {

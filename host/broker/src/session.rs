@@ -145,6 +145,13 @@ impl Session {
         }
     }
 
+    /// Entries that it has memory for, in its queues and in flight.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        let flow = self.flow.lock();
+        flow.taken.capacity() + flow.inflight.capacity() + self.mailbox.lock().queue.capacity()
+    }
+
     /// Whether a feed brings it the messages stored for its user.
     pub(crate) fn has_feed(&self) -> bool {
         self.fed.load(Relaxed)

@@ -247,6 +247,7 @@ impl Link {
             return Drained { more: false, closing: Some(ReasonCode::SessionTakenOver) };
         };
         mailbox.queue.written(tally.left);
+        mailbox.note_pace(&self.core.limits);
         if let Some(gate) = &mut mailbox.gate {
             gate.take(tally.feed_messages, tally.feed_bytes);
         }

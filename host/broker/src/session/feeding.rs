@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Waker;
 
-use super::mailbox::{Wakes, has_room};
-use super::{Flow, Link, Mailbox};
+use super::mailbox::has_room;
+use super::{Flow, Link, Mailbox, Wakes, wake_all};
 use crate::feed::{Cursor, Gate, Tracker};
 use crate::message::Message;
 use crate::queue::{Queued, Via};
@@ -36,7 +35,7 @@ impl Link {
                 mailbox.wake(&mut wakes);
             }
         }
-        wakes.into_iter().for_each(Waker::wake);
+        wake_all(wakes);
     }
 
     /// Changes the QoS of what the feed delivers from now on.
@@ -89,7 +88,7 @@ impl Link {
             mailbox.more = true;
             mailbox.wake(&mut wakes);
         }
-        wakes.into_iter().for_each(Waker::wake);
+        wake_all(wakes);
     }
 
     /// The page could not be had: it may be asked for again. The caller waits a while first.
@@ -131,7 +130,7 @@ impl Flow {
                 mailbox.queue.push(queued);
             }
         }
-        let covered = gate.page_end(end);
+        let covered = gate.page_end(end, tracker.greatest_above());
         self.inflight.forget_stored(if end { u64::MAX } else { covered });
         self.inflight.resend_from_start();
         tracker.covered(covered);

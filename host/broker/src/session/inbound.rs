@@ -1,11 +1,8 @@
 //! Publishes from the client: aliases, Receive Maximum, and QoS 2 taken once.
 
-use std::task::Waker;
-
 use hashbrown::HashMap;
 
-use super::mailbox::Wakes;
-use super::{Link, Mailbox};
+use super::{Link, Mailbox, Wakes, wake_all};
 use crate::alias;
 use crate::wire::{Ack, Packet, PacketId, Publish, QoS, ReasonCode, Text, Version};
 
@@ -163,13 +160,14 @@ impl Link {
                     mailbox.close(ReasonCode::UnspecifiedError, &mut wakes);
                 }
             } else if let Some(reason) = tell {
+                let reason = told(reason);
                 let reason_string = reason_string.filter(|_| self.problem_information && current);
                 let ack = Ack { reason_string, ..Ack::new(id, reason) };
                 let packet = if qos == QoS::AtLeastOnce { Packet::PubAck(ack) } else { Packet::PubRec(ack) };
                 mailbox.send(&packet, self.max_packet_size, &self.core.limits, &mut wakes);
             }
         }
-        wakes.into_iter().for_each(Waker::wake);
+        wake_all(wakes);
     }
 
     /// What the client is told now, if anything.
@@ -216,7 +214,7 @@ impl Link {
             let packet = Packet::PubComp(Ack::new(ack.packet_id, reason));
             mailbox.send(&packet, self.max_packet_size, &self.core.limits, &mut wakes);
         }
-        wakes.into_iter().for_each(Waker::wake);
+        wake_all(wakes);
         Ok(())
     }
 
@@ -224,5 +222,22 @@ impl Link {
         let mut flow = self.flow().ok_or(ReasonCode::SessionTakenOver)?;
         let maximum = if self.version == Version::V5 { self.core.limits.topic_aliases_in } else { 0 };
         flow.aliases_in.get_or_insert_with(|| Box::new(alias::Inbound::new(maximum))).resolve(publish)
+    }
+}
+
+/// PUBACK and PUBREC know only some reasons (5.0, tables 3-4 and 3-5); a client ends the link over
+/// any other.
+fn told(reason: ReasonCode) -> ReasonCode {
+    match reason {
+        ReasonCode::Success
+        | ReasonCode::NoMatchingSubscribers
+        | ReasonCode::UnspecifiedError
+        | ReasonCode::NotAuthorized
+        | ReasonCode::TopicNameInvalid
+        | ReasonCode::PacketIdentifierInUse
+        | ReasonCode::QuotaExceeded
+        | ReasonCode::PayloadFormatInvalid => reason,
+        reason if reason.is_error() => ReasonCode::ImplementationSpecificError,
+        _ => ReasonCode::Success,
     }
 }

@@ -140,6 +140,7 @@ impl Session {
             mailbox.version = Some(open.version);
             mailbox.more = flow.inflight.len() > 0;
             mailbox.receipts.begin_link();
+            mailbox.note_pace(limits);
         }
         self.set_online(true);
         Link {
@@ -170,6 +171,7 @@ impl Session {
         mailbox.closing = None;
         mailbox.blocked = false;
         mailbox.more = false;
+        mailbox.kept_up = false;
         mailbox.control = bytes::BytesMut::new();
         mailbox.queue.rest();
         flow.inflight.rest();

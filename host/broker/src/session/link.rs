@@ -5,8 +5,7 @@ use std::task::Waker;
 
 use parking_lot::MutexGuard;
 
-use super::mailbox::{Mailbox, Wakes};
-use super::{Flow, Session, SessionKey};
+use super::{Flow, Mailbox, Session, SessionKey, Wakes, wake_all};
 use crate::broker::Core;
 use crate::time::Timestamp;
 use crate::topic::TopicFilter;
@@ -83,7 +82,7 @@ impl Link {
                 mailbox.send(&packet, self.max_packet_size, &self.core.limits, &mut wakes);
             }
         }
-        wakes.into_iter().for_each(Waker::wake);
+        wake_all(wakes);
     }
 
     /// Ends this link: `drain` says `closing` with this reason. What waits for it stays with the
@@ -93,7 +92,7 @@ impl Link {
         if let Some(mut mailbox) = self.mailbox() {
             mailbox.close(reason, &mut wakes);
         }
-        wakes.into_iter().for_each(Waker::wake);
+        wake_all(wakes);
     }
 
     /// Registers who is to be woken when there is something to do: [`Link::drain`] would write or

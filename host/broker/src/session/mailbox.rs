@@ -29,6 +29,9 @@ pub(crate) struct Mailbox {
     /// The link has been told that nothing of the queue can be written now: what comes in is no
     /// reason to wake it.
     pub(super) blocked: bool,
+    /// The link has had the queue below half its limits: from then on a full queue means a slow
+    /// reader, and not one that has just come back to a long one.
+    pub(super) kept_up: bool,
     /// The link holds something that can be written.
     pub(super) more: bool,
     pub(super) closing: Option<ReasonCode>,
@@ -53,6 +56,12 @@ impl Mailbox {
         self.closing.get_or_insert(reason);
         self.wake(wakes);
         true
+    }
+
+    /// Looks whether the link keeps up with what comes in.
+    pub(super) fn note_pace(&mut self, limits: &Limits) {
+        let load = self.queue.load();
+        self.kept_up |= load.messages <= limits.queued_messages / 2 && load.bytes <= limits.queued_bytes / 2;
     }
 
     /// What `SessionInfo` tells: messages here, the load, and publishes of QoS 2 not finished.
@@ -111,7 +120,7 @@ impl Session {
                     return false;
                 }
                 core.stats.dropped_queue_full.add(1);
-                if item.qos != QoS::AtMostOnce && mailbox.link != 0 && mailbox.closing.is_none() {
+                if item.qos != QoS::AtMostOnce && mailbox.kept_up && mailbox.closing.is_none() {
                     core.stats.slow_readers.add(1);
                     mailbox.close(ReasonCode::QuotaExceeded, wakes);
                 }

@@ -1,6 +1,6 @@
 //! What a client answers to the messages it was sent.
 
-use super::{Flow, Link};
+use super::{Flow, Link, Wakes, wake_all};
 use crate::inflight::Acked;
 use crate::wire::{Ack, Packet, ReasonCode};
 
@@ -61,9 +61,12 @@ impl Link {
         if !std::mem::take(&mut flow.blocked) {
             return;
         }
+        let mut wakes = Wakes::new();
         if let Some(mut mailbox) = self.mailbox() {
             mailbox.blocked = false;
             mailbox.more = true;
+            mailbox.wake(&mut wakes);
         }
+        wake_all(wakes);
     }
 }

@@ -2,10 +2,8 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::task::Waker;
 
-use super::mailbox::Wakes;
-use super::{Flow, Link};
+use super::{Flow, Link, Wakes, wake_all};
 use crate::queue::{Queued, Via};
 use crate::router::Options;
 use crate::time::Timestamp;
@@ -46,7 +44,8 @@ impl Link {
     /// session's limit.
     ///
     /// # Errors
-    /// `ProtocolError` for No Local on a shared subscription [MQTT-3.8.3-4]: nothing is done.
+    /// `ProtocolError` for No Local on a shared subscription [MQTT-3.8.3-4], `SessionTakenOver` on a
+    /// link that has the session no more: nothing is done.
     pub fn subscribe(
         &self,
         packet_id: PacketId,
@@ -59,7 +58,8 @@ impl Link {
         }
         let id = subscription_id.and_then(NonZeroU32::new);
         let mut reasons = Vec::with_capacity(filters.len());
-        if let Some(mut flow) = self.flow() {
+        {
+            let mut flow = self.flow().ok_or(ReasonCode::SessionTakenOver)?;
             for asked in filters {
                 reasons.push(match asked {
                     Ok(asked) => self.subscribe_one(&mut flow, asked, id, now),
@@ -167,7 +167,7 @@ impl Link {
         }
         let mut wakes = Wakes::new();
         core.hand_on(orphans, &mut wakes);
-        wakes.into_iter().for_each(Waker::wake);
+        wake_all(wakes);
         true
     }
 }
