@@ -108,6 +108,7 @@ fn a_live_message_out_of_turn_makes_the_feed_catch_up() {
     assert_eq!(inbox.level(&bench, &client), ["1", "2"]);
     inbox.deliver(&bench, one);
     inbox.deliver(&bench, two);
+    assert_eq!(client.link.feed_wants(), None, "what it has is no reason to ask");
     assert!(inbox.level(&bench, &client).is_empty(), "not twice");
 }
 

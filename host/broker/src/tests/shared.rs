@@ -2,7 +2,7 @@
 
 use super::pair::*;
 use crate::wire::{Ack, QoS, ReasonCode};
-use crate::{Close, Limits};
+use crate::{Close, Limits, Open};
 
 const F: &str = "$share/g/t";
 
@@ -73,6 +73,21 @@ fn a_leaving_members_unacknowledged_messages_go_to_another() {
     bench.broker.tick(bench.now());
     // [MQTT-4.8.2-5]: 1 and 3 are on their way in QoS 2 and go to nobody else.
     assert_eq!(heir.read(bench.now()), ["2", "queued"]);
+}
+
+#[test]
+fn what_a_closed_window_held_back_goes_to_another_too() {
+    let bench = Bench::new();
+    let leaver = bench.open(Open { receive_maximum: 1, session_expiry_secs: 0, ..durable("leaver") });
+    leaver.subscribe(F, QoS::AtLeastOnce);
+    for n in 0..3 {
+        bench.publish("t", &n.to_string(), QoS::AtLeastOnce);
+    }
+    assert_eq!(leaver.publishes(bench.now()).len(), 1);
+    let heir = bench.client("heir");
+    heir.subscribe(F, QoS::AtLeastOnce);
+    leaver.link.close(Close::Lost, bench.now());
+    assert_eq!(heir.read(bench.now()), ["0", "1", "2"]);
 }
 
 #[test]
