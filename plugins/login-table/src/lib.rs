@@ -32,7 +32,7 @@ use bindings::{
     },
     postern::host::{
         config::{self, Value},
-        kv,
+        kv, log,
         password::{self, Secret},
         sql as host_sql,
         types::{Partner, Profile},
@@ -139,7 +139,12 @@ impl login::Guest for Plugin {
     fn login(attempt: login::Attempt, typed: &Secret) -> Result<Profile, login::LoginError> {
         let lockout = settings().map(|settings| settings.lockout);
         let row = verify::stored(&Host, &attempt.user).map_err(|e| sql::explain(&e));
-        verify::login(&Attempt(typed), lockout, &attempt.user, attempt.now, row)
+        let answer = verify::login(&Attempt(typed), lockout, &attempt.user, attempt.now, row);
+        if let Err(login::LoginError::RetryAfter(secs)) = answer {
+            let line = format!("too many failed logins of {}: refused for {secs} s", attempt.user);
+            log::write(log::Level::Warn, &line);
+        }
+        answer
     }
 }
 

@@ -172,8 +172,8 @@ fn revoked_by_token_user_or_device() {
     let of = |user, device| tokens::issue(&host, &settings, holder(user, device), NOW).unwrap().token_id;
     let (phone, pc, other) = (of("alice", "phone"), of("alice", "pc"), of("alice-2", "phone"));
     let device = Selector::Device(Device { user: "alice".into(), client_id: "pc".into() });
-    assert_eq!(tokens::revoke(&host, &device, NOW).unwrap(), [pc.clone()]);
-    assert_eq!(tokens::revoke(&host, &Selector::User("alice".into()), NOW).unwrap(), [phone.clone()]);
+    assert_eq!(tokens::revoke(&host, &device, NOW).unwrap(), vec![pc.clone()]);
+    assert_eq!(tokens::revoke(&host, &Selector::User("alice".into()), NOW).unwrap(), vec![phone.clone()]);
     assert!(tokens::revoke(&host, &Selector::User("alice".into()), NOW).unwrap().is_empty());
     assert_eq!(tokens::revoke(&host, &Selector::Token(other.clone()), NOW).unwrap(), [other]);
     let answer =

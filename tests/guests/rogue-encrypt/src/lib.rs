@@ -1,0 +1,28 @@
+//! Everything needs TLS.
+
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../../wit/host", "../../../wit/encrypt"],
+        world: "postern:encrypt/encrypt-plugin",
+        generate_all,
+    });
+    export!(Plugin);
+    use super::Plugin;
+}
+
+use bindings::exports::postern::encrypt::policy::{Decision, EncryptError, Facts, Guest, Transport};
+use rogue::{Mode, giant};
+
+rogue::lifecycle!(Ok(()));
+
+impl Guest for Plugin {
+    fn decide(facts: Facts) -> Result<Decision, EncryptError> {
+        let boom = facts.terminal == "boom" || facts.requester == "boom";
+        Ok(match (orders().carry_out(boom, log), facts.link) {
+            (Mode::Nonsense, _) => Decision::SendNow, // plain is fine
+            (Mode::Giant, _) => Decision::Refuse(giant()),
+            (_, Some(Transport::Tls)) => Decision::SendNow,
+            _ => Decision::SaveAndInstruct,
+        })
+    }
+}
