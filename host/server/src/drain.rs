@@ -3,9 +3,21 @@
 use std::time::Duration;
 
 use postern_broker::{Broker, wire::ReasonCode};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
+
+/// A file that may grow no further is an error of its write (C6), not the end of the process: SIGXFSZ,
+/// caught for as long as the answer is kept.
+///
+/// # Errors
+/// When the system gives no signals.
+pub fn survive_full_files() -> std::io::Result<Signal> {
+    signal(SignalKind::from_raw(SIGXFSZ))
+}
+
+/// `man 7 signal`; the same on all Linux architectures but MIPS and PA-RISC.
+const SIGXFSZ: i32 = 25;
 
 /// Waits for SIGTERM or SIGINT.
 ///
@@ -33,7 +45,13 @@ pub async fn links(broker: Option<&Broker>, tasks: &TaskTracker, stop: &Cancella
     info!(connections = tasks.len(), "stopping");
     if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
         let left: Vec<String> = broker
-            .map(|b| b.sessions().into_iter().filter(|s| s.connected).map(|s| s.key.client_id.to_string()).collect())
+            .map(|b| {
+                b.sessions()
+                    .into_iter()
+                    .filter(|s| s.connected)
+                    .map(|s| s.key.client_id.to_string())
+                    .collect()
+            })
             .unwrap_or_default();
         warn!(connections = tasks.len(), links = left.len(), "grace is over, closing what is left");
     }

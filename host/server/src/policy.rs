@@ -64,6 +64,7 @@ pub struct Policy {
     /// What callers get while classify is down (C6); the other roles fail closed.
     pub classify_failure: FailureRule,
     /// Classes of commands that travel on TLS whatever a plugin says (rule 2).
+    #[allow(dead_code)] // commands come next; the key is read so that a typing mistake is found now
     pub must_encrypt: BTreeSet<String>,
     /// Every message is of class *other* (A16's exception).
     pub all_other: bool,
@@ -95,7 +96,8 @@ impl Policy {
         let roles = Role::ALL.into_iter().filter(|role| is_run_by(*role, node));
         roles
             .map(|role| {
-                let missing = || PolicyError { file: self.file.clone(), what: format!("roles.{role}: not set") };
+                let missing =
+                    || PolicyError { file: self.file.clone(), what: format!("roles.{role}: not set") };
                 Ok((role, self.serves(role).ok_or_else(missing)?))
             })
             .collect()
@@ -153,7 +155,9 @@ impl Raw {
             }
             plugin.limits.check().map_err(|e| format!("plugins.{name}.{e}"))?;
             if let Some(unknown) = plugin.grants.iter().find(|g| !INTERFACES.contains(&g.as_str())) {
-                return Err(format!("plugins.{name}.grants: `{unknown}` is no interface that can be granted"));
+                return Err(format!(
+                    "plugins.{name}.grants: `{unknown}` is no interface that can be granted"
+                ));
             }
         }
         Ok(Policy {

@@ -23,8 +23,8 @@ use crate::{
     audit::Audit,
     config::{AdminAddress, Config},
     control::{
-        cursors::Cursors, heard, history, ids::AssignedIds, ingest::Ingest, people::People, presence::Presence,
-        push::Push, tokens::Tokens, wire::BrokerAddress,
+        cursors::Cursors, heard, history, ids::AssignedIds, ingest::Ingest, people::People,
+        presence::Presence, push::Push, tokens::Tokens, wire::BrokerAddress,
     },
     datadir::DataDir,
     drain,
@@ -41,6 +41,7 @@ use crate::{
 /// # Errors
 /// One line that says what is wrong and where.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    let _full = drain::survive_full_files().context("signals")?;
     let policy = Arc::new(Policy::load(&config.policy)?);
     let files = policy.files(&config)?;
     let bound = Bound::all(&config).await?;
@@ -50,10 +51,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Some(keyring) => keyring,
         None => Keyring::open_or_create(&data.master_key())?,
     };
-    let database = Database::open(&config.store_url, data.path()).await?;
+    let opened = Database::open(&config.store_url, data.path()).await;
+    let database = opened.map_err(|e| config.error("store.url", e))?;
     let bus = match &config.bus_url {
         None => Bus::local(),
-        Some(url) => Bus::connect(url).await?,
+        Some(url) => Bus::connect(url).await.map_err(|e| config.error("bus.url", e))?,
     };
 
     let host = Host { database: database.clone(), keyring };

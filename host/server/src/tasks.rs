@@ -18,7 +18,10 @@ impl Background {
     }
 
     /// Runs `work` with the token that tells it to finish by itself.
-    pub fn spawn_until<F: Future<Output = ()> + Send + 'static>(&self, work: impl FnOnce(CancellationToken) -> F) {
+    pub fn spawn_until<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        work: impl FnOnce(CancellationToken) -> F,
+    ) {
         self.tracker.spawn(work(self.stop.clone()));
     }
 

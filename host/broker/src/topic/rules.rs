@@ -27,8 +27,12 @@ pub fn covers(outer: &str, inner: &str) -> bool {
     if inner.starts_with('$') && outer.starts_with(['+', '#']) {
         return false;
     }
-    // `+/#` and `#` match the same topics, because no topic has less than one level.
-    let outer = if outer == "+/#" { "#" } else { outer };
+    // These match the same topics, because no topic is empty.
+    let outer = match outer {
+        "+/#" => "#",
+        "/+/#" => "/#",
+        outer => outer,
+    };
     let mut asked = inner.split('/');
     for level in outer.split('/') {
         if level == "#" {

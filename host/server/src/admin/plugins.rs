@@ -85,10 +85,12 @@ pub(super) async fn describe(
         ("sql_rows", sql_rows),
         ("sql_statement_ms", sql_statement_ms),
     ];
+    let policy = ctx.admin.policy.plugin(&name);
     Ok(Json(PluginDetail {
         plugin,
-        grants: loaded.granted().iter().cloned().collect(),
-        keys: ctx.admin.policy.plugin(&name).keys,
+        grants: policy.grants.into_iter().collect(),
+        used: loaded.used().iter().cloned().collect(),
+        keys: policy.keys,
         limits: limits.into_iter().map(|(name, value)| (name.to_owned(), u64::from(value))).collect(),
     }))
 }
@@ -121,7 +123,12 @@ async fn swap(ctx: &Ctx, name: &str) -> Result<PluginView, Problem> {
     let unusable = |e: PluginError| Problem::detailed(Kind::Internal, e);
     plugins::remember(&admin.activations, name, &roles).map_err(unusable)?;
     plugins::activate(&admin.slots, &plugin, &roles).map_err(unusable)?;
-    info!(plugin = plugin.name(), version = plugin.version(), generation = plugin.generation(), "plugin activated");
+    info!(
+        plugin = plugin.name(),
+        version = plugin.version(),
+        generation = plugin.generation(),
+        "plugin activated"
+    );
     ::metrics::counter!("postern_plugin_activations_total").increment(1);
     Ok(view(&plugin, &roles, "active"))
 }

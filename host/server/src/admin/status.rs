@@ -69,7 +69,9 @@ pub(super) async fn status(State(ctx): State<Ctx>) -> Json<Status> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         roles: admin.roles.names().into_iter().map(str::to_owned).collect(),
         uptime_secs: ctx.since.elapsed().as_secs(),
-        listeners: listeners.map(|(n, a)| ListenerView { name: (*n).to_owned(), address: a.clone() }).collect(),
+        listeners: listeners
+            .map(|(n, a)| ListenerView { name: (*n).to_owned(), address: a.clone() })
+            .collect(),
         ready: missing.is_empty(),
         missing,
         clients_connected: sessions.iter().filter(|s| s.connected).count() as u64,

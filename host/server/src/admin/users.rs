@@ -56,14 +56,16 @@ pub(super) async fn list(
     axum::extract::Query(After { after }): axum::extract::Query<After>,
 ) -> Result<Json<UserPage>, Problem> {
     let users = ctx.admin.slots.login().list_users(after.as_deref(), PAGE).await.map_err(failed)?;
-    let next_after = if users.len() < PAGE as usize { None } else { users.last().map(|a| a.profile.user.clone()) };
+    let next_after =
+        if users.len() < PAGE as usize { None } else { users.last().map(|a| a.profile.user.clone()) };
     Ok(Json(UserPage { users: users.into_iter().map(view).collect(), next_after }))
 }
 
 /// One account, locked or not. The interface lists only what comes after an id, so it is looked for
 /// among those after the id less its last character.
 async fn find(ctx: &Ctx, user: &str) -> Result<Option<Account>, Problem> {
-    let mut after = user.char_indices().last().and_then(|(at, _)| user.get(..at)).unwrap_or_default().to_owned();
+    let mut after =
+        user.char_indices().last().and_then(|(at, _)| user.get(..at)).unwrap_or_default().to_owned();
     loop {
         let from = Some(after.as_str()).filter(|a| !a.is_empty());
         let page = ctx.admin.slots.login().list_users(from, PAGE).await.map_err(failed)?;
@@ -156,7 +158,7 @@ async fn changed(
         let ends_tokens = existed && (account.locked || password.is_some());
         work.admin.slots.login().put_user(account, password.as_ref()).await.map_err(failed)?;
         tell_directory(&work).await;
-                let revoked = if ends_tokens { revoke(&work, &user).await? } else { 0 };
+        let revoked = if ends_tokens { revoke(&work, &user).await? } else { 0 };
         Ok(Json(UserChanged { user, revoked }))
     })
     .await

@@ -29,6 +29,8 @@ pub struct PluginDetail {
     pub plugin: PluginView,
     /// Interfaces that the policy grants.
     pub grants: Vec<String>,
+    /// Those of them that it imports.
+    pub used: Vec<String>,
     /// Keys that the policy grants.
     pub keys: Vec<String>,
     /// Bounds: name and value.

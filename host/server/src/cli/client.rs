@@ -87,7 +87,10 @@ impl AdminClient {
         }
     }
 
-    async fn connect(&self, at: &HostPort) -> anyhow::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
+    async fn connect(
+        &self,
+        at: &HostPort,
+    ) -> anyhow::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
         let Some(ca) = self.target.ca.as_deref() else {
             bail!("an admin listener on the network needs --ca FILE");
         };
@@ -126,12 +129,13 @@ where
         anyhow::Ok((status, body.to_bytes()))
     };
     tokio::pin!(exchange, connection);
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut exchange => return answer,
-            // The connection may end before the answer has been read to its end.
-            ended = &mut connection => { ended?; return exchange.await; }
+    tokio::select! {
+        biased;
+        answer = &mut exchange => answer,
+        // The connection may end before its answer has been read to the end.
+        ended = connection => {
+            ended?;
+            exchange.await
         }
     }
 }

@@ -3,6 +3,7 @@
 mod client;
 mod print;
 mod target;
+mod users;
 mod verbs;
 
 use std::path::PathBuf;
@@ -13,7 +14,8 @@ use clap::{Parser, Subcommand};
 use crate::{admin, config::Config, logging, serve};
 use client::AdminClient;
 use target::Target;
-use verbs::{ClientVerb, PartnerVerb, PluginVerb, TokenVerb, UserVerb};
+use users::UserVerb;
+use verbs::{ClientVerb, PartnerVerb, PluginVerb, TokenVerb};
 
 /// Enterprise push host on MQTT whose rules are WebAssembly.
 #[derive(Debug, Parser)]
@@ -139,9 +141,13 @@ mod tests {
 
     #[test]
     fn wrong_usage_exits_with_two() {
-        for line in
-            ["postern", "postern plugin", "postern serve --port 1", "postern token revoke", "postern token revoke --device d"]
-        {
+        for line in [
+            "postern",
+            "postern plugin",
+            "postern serve --port 1",
+            "postern token revoke",
+            "postern token revoke --device d",
+        ] {
             assert_eq!(Cli::try_parse_from(line.split(' ')).unwrap_err().exit_code(), 2, "{line}");
         }
     }

@@ -1,11 +1,8 @@
 //! The verbs. Each asks the admin API and prints the answer itself.
 
-use std::io::{self, IsTerminal};
-
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use hyper::Method;
-use zeroize::Zeroizing;
 
 use super::{
     client::AdminClient,
@@ -14,10 +11,7 @@ use super::{
 use crate::{
     admin::{
         path_segment,
-        wire::{
-            ClientKey, ClientView, PartnerChange, PasswordText, PluginDetail, PluginView, Status, UserChange,
-            UserChanged, UserPage, UserView,
-        },
+        wire::{ClientKey, ClientView, PartnerChange, PluginDetail, PluginView, Status},
     },
     control::wire::{Relation, RevokeTokens, Revoked},
 };
@@ -49,15 +43,20 @@ impl PluginVerb {
                 plugin_table(&plugins)
             }
             PluginVerb::Describe { name } => {
-                let detail: PluginDetail = server.get(&format!("/v1/plugins/{}", path_segment(&name))).await?;
+                let detail: PluginDetail =
+                    server.get(&format!("/v1/plugins/{}", path_segment(&name))).await?;
                 if server.json {
                     return print::json(&detail);
                 }
                 plugin_table(std::slice::from_ref(&detail.plugin))?;
                 print::line(&format!("file    {}", detail.plugin.file))?;
                 print::line(&format!("grants  {}", detail.grants.join(" ")))?;
+                print::line(&format!("used    {}", detail.used.join(" ")))?;
                 print::line(&format!("keys    {}", detail.keys.join(" ")))?;
-                detail.limits.iter().try_for_each(|(name, value)| print::line(&format!("limit   {name} {value}")))
+                detail
+                    .limits
+                    .iter()
+                    .try_for_each(|(name, value)| print::line(&format!("limit   {name} {value}")))
             }
             PluginVerb::Activate { name } => {
                 let path = format!("/v1/plugins/{}/activate", path_segment(&name));
@@ -66,7 +65,10 @@ impl PluginVerb {
                     return print::json(&plugin);
                 }
                 let PluginView { name, version, generation, roles, .. } = plugin;
-                print::line(&format!("{name} {version} serves {} (generation {generation})", roles.join(", ")))
+                print::line(&format!(
+                    "{name} {version} serves {} (generation {generation})",
+                    roles.join(", ")
+                ))
             }
         }
     }
@@ -76,7 +78,10 @@ fn plugin_table(plugins: &[PluginView]) -> anyhow::Result<()> {
     let row = |p: &PluginView| {
         [p.name.clone(), p.roles.join(","), p.version.clone(), p.generation.to_string(), p.state.clone()]
     };
-    print::table(["NAME", "ROLES", "VERSION", "GENERATION", "STATE"], &plugins.iter().map(row).collect::<Vec<_>>())
+    print::table(
+        ["NAME", "ROLES", "VERSION", "GENERATION", "STATE"],
+        &plugins.iter().map(row).collect::<Vec<_>>(),
+    )
 }
 
 #[derive(Debug, Subcommand)]
@@ -138,162 +143,6 @@ fn client_table(clients: &[ClientView]) -> anyhow::Result<()> {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum UserVerb {
-    /// Add a user, or change one: what is not given stays
-    Add(UserArgs),
-    /// All users
-    List,
-    /// Keep a user out; ends his tokens and links
-    Lock {
-        /// User id
-        user: String,
-    },
-    /// Let a user in again
-    Unlock {
-        /// User id
-        user: String,
-    },
-    /// Set a password; ends the user's tokens and links
-    Passwd {
-        /// User id
-        user: String,
-        /// Read the password from stdin instead of asking
-        #[arg(long)]
-        password_stdin: bool,
-    },
-    /// Remove a user; ends his tokens and links
-    Remove {
-        /// User id
-        user: String,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct UserArgs {
-    /// User id: 1 to 64 of A-Z a-z 0-9 . _ -
-    user: String,
-    /// The name that people read
-    #[arg(long)]
-    name: Option<String>,
-    /// Organisation
-    #[arg(long)]
-    org: Option<String>,
-    /// Department
-    #[arg(long)]
-    department: Option<String>,
-    /// Title
-    #[arg(long)]
-    title: Option<String>,
-    /// A group; give it once for each, they replace the user's former groups
-    #[arg(long = "group", value_name = "GROUP")]
-    groups: Vec<String>,
-    /// Read the password from stdin instead of asking
-    #[arg(long)]
-    password_stdin: bool,
-}
-
-impl UserVerb {
-    pub async fn apply(self, server: &AdminClient) -> anyhow::Result<()> {
-        match self {
-            UserVerb::Add(args) => {
-                // Without a terminal nobody can be asked: an existing user keeps the password.
-                let ask = args.password_stdin || io::stdin().is_terminal();
-                let password = if ask { password(args.password_stdin)? } else { None };
-                let change = UserChange {
-                    name: args.name,
-                    org: args.org,
-                    department: args.department,
-                    title: args.title,
-                    groups: (!args.groups.is_empty()).then_some(args.groups),
-                    locked: None,
-                    password,
-                };
-                change_user(server, &args.user, &change, "saved").await
-            }
-            UserVerb::List => list_users(server).await,
-            UserVerb::Lock { user } => {
-                let change = UserChange { locked: Some(true), ..UserChange::default() };
-                change_user(server, &user, &change, "locked").await
-            }
-            UserVerb::Unlock { user } => {
-                let change = UserChange { locked: Some(false), ..UserChange::default() };
-                change_user(server, &user, &change, "unlocked").await
-            }
-            UserVerb::Passwd { user, password_stdin } => {
-                let password = password(password_stdin)?;
-                if password.is_none() {
-                    bail!("no password given");
-                }
-                let change = UserChange { password, ..UserChange::default() };
-                change_user(server, &user, &change, "has a new password").await
-            }
-            UserVerb::Remove { user } => {
-                let path = format!("/v1/users/{}", path_segment(&user));
-                let done: UserChanged = server.ask(Method::DELETE, &path, None::<&()>).await?;
-                told(server, &done, "removed")
-            }
-        }
-    }
-}
-
-async fn change_user(server: &AdminClient, user: &str, change: &UserChange, what: &str) -> anyhow::Result<()> {
-    // An existing user is changed; only `add` makes one.
-    let method = if what == "saved" { Method::PUT } else { Method::PATCH };
-    let done: UserChanged = server.ask(method, &format!("/v1/users/{}", path_segment(user)), Some(change)).await?;
-    told(server, &done, what)
-}
-
-fn told(server: &AdminClient, done: &UserChanged, what: &str) -> anyhow::Result<()> {
-    if server.json {
-        return print::json(done);
-    }
-    match done.revoked {
-        0 => print::line(&format!("{} {what}", printable(&done.user))),
-        n => print::line(&format!("{} {what}, {n} tokens revoked", printable(&done.user))),
-    }
-}
-
-async fn list_users(server: &AdminClient) -> anyhow::Result<()> {
-    let mut users: Vec<UserView> = Vec::new();
-    let mut path = "/v1/users".to_owned();
-    loop {
-        let page: UserPage = server.get(&path).await?;
-        users.extend(page.users);
-        match page.next_after {
-            Some(after) => path = format!("/v1/users?after={}", path_segment(&after)),
-            None => break,
-        }
-    }
-    if server.json {
-        return print::json(&users);
-    }
-    let row = |u: &UserView| {
-        let state = if u.locked { "locked" } else { "active" };
-        [u.user.clone(), u.name.clone(), u.org.clone(), u.groups.join(","), state.to_owned()]
-    };
-    print::table(["USER", "NAME", "ORG", "GROUPS", "STATE"], &users.iter().map(row).collect::<Vec<_>>())
-}
-
-/// Reads a password; none when an empty one was entered.
-fn password(from_stdin: bool) -> anyhow::Result<Option<PasswordText>> {
-    let mut text = Zeroizing::new(String::new());
-    if from_stdin {
-        io::stdin().read_line(&mut text).context("stdin")?;
-        let length = text.trim_end_matches(['\r', '\n']).len();
-        text.truncate(length);
-        if text.is_empty() {
-            bail!("stdin holds no password");
-        }
-    } else {
-        *text = rpassword::prompt_password("Password: ").context("no terminal: use --password-stdin")?;
-        if !text.is_empty() && *Zeroizing::new(rpassword::prompt_password("Again: ")?) != *text {
-            bail!("the two passwords differ");
-        }
-    }
-    Ok((!text.is_empty()).then(|| PasswordText::new(std::mem::take(&mut *text))))
-}
-
-#[derive(Debug, Subcommand)]
 pub(super) enum PartnerVerb {
     /// Make two organisations partners
     Add {
@@ -321,7 +170,9 @@ impl PartnerVerb {
                 let relation = if relation == "upstream" { Relation::Upstream } else { Relation::Downstream };
                 PartnerChange { org, partner, relation }
             }
-            PartnerVerb::Remove { org, partner } => PartnerChange { org, partner, relation: Relation::Unrelated },
+            PartnerVerb::Remove { org, partner } => {
+                PartnerChange { org, partner, relation: Relation::Unrelated }
+            }
         };
         let done: PartnerChange = server.ask(Method::PUT, "/v1/partners", Some(&change)).await?;
         if server.json {

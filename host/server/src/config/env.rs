@@ -87,7 +87,9 @@ impl Environment {
             let value = match kind {
                 Kind::Text => Value::from(text),
                 // The text is not repeated: a secret may stand there by mistake.
-                Kind::Integer => Value::from(text.trim().parse::<i64>().map_err(|_| wrong("expected a whole number"))?),
+                Kind::Integer => {
+                    Value::from(text.trim().parse::<i64>().map_err(|_| wrong("expected a whole number"))?)
+                }
                 Kind::List => {
                     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                     Value::from(items.collect::<Vec<_>>())

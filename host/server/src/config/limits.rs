@@ -23,11 +23,15 @@ macro_rules! limits {
 
             /// The first key that is below its least value, and that value.
             pub fn too_small(&self) -> Option<(&'static str, u64)> {
-                $( if u64::from(self.$key) < $least { return Some((stringify!($key), $least)); } )*
+                $( if is_below(self.$key.into(), $least) { return Some((stringify!($key), $least)); } )*
                 None
             }
         }
     };
+}
+
+fn is_below(value: u64, least: u64) -> bool {
+    value < least
 }
 
 limits! {

@@ -22,7 +22,7 @@ use postern_guest::Keyring;
 use zeroize::Zeroizing;
 
 pub use address::{AdminAddress, HostPort};
-pub use env::{Environment, Kind, keys};
+pub use env::Environment;
 pub use error::{ConfigError, Origin};
 pub use limits::Limits;
 
@@ -283,7 +283,9 @@ impl Source<'_> {
             (Some(data), _) => Ok(data),
             (None, Some(folder)) if folder.as_os_str().is_empty() => Ok(".".into()),
             (None, Some(folder)) => Ok(folder.to_owned()),
-            (None, None) => Err(self.wrong("data", "not set, and there is no config file whose folder it could be")),
+            (None, None) => {
+                Err(self.wrong("data", "not set, and there is no config file whose folder it could be"))
+            }
         }
     }
 
@@ -295,7 +297,11 @@ impl Source<'_> {
         let Some(url) = url else { return Ok(format!("sqlite:{}", data.join("postern.db").display())) };
         let known = ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
         // The URL may hold a password: it is not repeated.
-        if known { Ok(url) } else { Err(self.wrong("store.url", "expected `sqlite:PATH` or `postgres://…`")) }
+        if known {
+            Ok(url)
+        } else {
+            Err(self.wrong("store.url", "expected `sqlite:PATH` or `postgres://…`"))
+        }
     }
 
     fn roles(&self, names: Option<Vec<String>>) -> Result<NodeRoles, ConfigError> {
@@ -311,7 +317,11 @@ impl Source<'_> {
         if roles.login || roles.broker { Ok(roles) } else { Err(self.wrong("roles", "none named")) }
     }
 
-    fn tls(&self, certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFiles>, ConfigError> {
+    fn tls(
+        &self,
+        certificate: Option<PathBuf>,
+        key: Option<PathBuf>,
+    ) -> Result<Option<TlsFiles>, ConfigError> {
         match (certificate, key) {
             (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
             (None, None) => Ok(None),
@@ -331,7 +341,9 @@ impl Source<'_> {
     fn master_key(&self, text: Option<String>) -> Result<Option<Keyring>, ConfigError> {
         let Some(text) = text.map(Zeroizing::new) else { return Ok(None) };
         let keyring = Keyring::from_material(&text, "");
-        keyring.map(Some).map_err(|_| self.wrong("keys.master", "expected 32 bytes, as 64 hexadecimal digits"))
+        keyring
+            .map(Some)
+            .map_err(|_| self.wrong("keys.master", "expected 32 bytes, as 64 hexadecimal digits"))
     }
 }
 

@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    env::{Kind, keys},
+    *,
+};
 
 fn load(text: &str, vars: &[(&str, &str)]) -> Result<Config, String> {
     let dir = tempfile::tempdir().unwrap();
@@ -143,13 +146,25 @@ fn wrong_values_name_file_and_key() {
         ("roles = [\"logn\"]", "postern.toml: roles: \"logn\" is neither `login` nor `broker`"),
         ("roles = []", "postern.toml: roles: none named"),
         ("[listen]\ntls = \"8883\"", "postern.toml: listen.tls: \"8883\": expected `host:port`"),
-        ("[store]\nurl = \"mysql://u:pw@h/d\"", "postern.toml: store.url: expected `sqlite:PATH` or `postgres://…`"),
+        (
+            "[store]\nurl = \"mysql://u:pw@h/d\"",
+            "postern.toml: store.url: expected `sqlite:PATH` or `postgres://…`",
+        ),
         ("[tls]\nkey = \"k.pem\"", "postern.toml: tls.key: needs the key tls.certificate beside it"),
         ("[limits]\nconnections = 0", "postern.toml: limits.connections: at least 1"),
-        ("[keys]\nmaster = \"abc\"", "postern.toml: keys.master: expected 32 bytes, as 64 hexadecimal digits"),
-        ("[listen]\nadmin = \"0.0.0.0:9\"", "postern.toml: listen.admin: a network admin listener needs the key admin.token"),
+        (
+            "[keys]\nmaster = \"abc\"",
+            "postern.toml: keys.master: expected 32 bytes, as 64 hexadecimal digits",
+        ),
+        (
+            "[listen]\nadmin = \"0.0.0.0:9\"",
+            "postern.toml: listen.admin: a network admin listener needs the key admin.token",
+        ),
         ("[admin]\ntoken = \"short\"", "postern.toml: admin.token: at least 22 characters"),
-        ("[advertise]\nhost = \"https://x/\"", "postern.toml: advertise.host: expected a host name or an IP address, without port"),
+        (
+            "[advertise]\nhost = \"https://x/\"",
+            "postern.toml: advertise.host: expected a host name or an IP address, without port",
+        ),
     ] {
         assert_eq!(refused(text, &[]), told);
     }

@@ -25,11 +25,17 @@ pub async fn listen(node: &Arc<Node>, tasks: &Background) -> Result<(), BusError
         node.live.renew(&renewed.old, &renewed.new, renewed.expires_at);
     })
     .await?;
-    hear(node, tasks, PresenceChange::SUBJECT, |node, change: PresenceChange| node.presence.changed(change)).await?;
+    hear(node, tasks, PresenceChange::SUBJECT, |node, change: PresenceChange| node.presence.changed(change))
+        .await?;
     hear(node, tasks, CHANGED, |node, _: serde_json::Value| node.people.forget()).await
 }
 
-async fn hear<T, F>(node: &Arc<Node>, tasks: &Background, subject: &'static str, act: F) -> Result<(), BusError>
+async fn hear<T, F>(
+    node: &Arc<Node>,
+    tasks: &Background,
+    subject: &'static str,
+    act: F,
+) -> Result<(), BusError>
 where
     T: DeserializeOwned,
     F: Fn(&Node, T) + Send + 'static,

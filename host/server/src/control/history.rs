@@ -43,8 +43,11 @@ pub async fn serve(slots: Arc<Slots>, bus: &Bus, tasks: &Background) -> Result<(
 async fn page(slots: &Slots, question: ReadHistory) -> Result<HistoryPage, Denied> {
     let limit = question.limit.clamp(1, PAGE);
     let conversation = question.conversation.map(Into::into);
-    let mut found =
-        slots.store().history(&question.user, conversation, question.before, limit + 1).await.map_err(denied)?;
+    let mut found = slots
+        .store()
+        .history(&question.user, conversation, question.before, limit + 1)
+        .await
+        .map_err(denied)?;
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
     let next_before = if more { found.last().map(|d| d.seq) } else { None };
@@ -52,7 +55,10 @@ async fn page(slots: &Slots, question: ReadHistory) -> Result<HistoryPage, Denie
     Ok(HistoryPage {
         messages: found.into_iter().map(shown).collect(),
         next_before,
-        markers: markers.into_iter().map(|m| Marker { conversation: m.conversation.into(), seq: m.seq }).collect(),
+        markers: markers
+            .into_iter()
+            .map(|m| Marker { conversation: m.conversation.into(), seq: m.seq })
+            .collect(),
     })
 }
 

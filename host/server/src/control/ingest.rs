@@ -90,7 +90,11 @@ impl Ingest {
 
 type Committed = Vec<(Delivery, Vec<Place>)>;
 
-async fn commit(mut submissions: mpsc::Receiver<Submission>, slots: Arc<Slots>, committed: mpsc::Sender<Committed>) {
+async fn commit(
+    mut submissions: mpsc::Receiver<Submission>,
+    slots: Arc<Slots>,
+    committed: mpsc::Sender<Committed>,
+) {
     let mut waiting: Vec<Submission> = Vec::new();
     while submissions.recv_many(&mut waiting, BATCH).await > 0 {
         let mut rest = std::mem::take(&mut waiting).into_iter().peekable();

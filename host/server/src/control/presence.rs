@@ -18,7 +18,10 @@ use postern_broker::{
 use postern_bus::Bus;
 use tracing::warn;
 
-use super::{push::Push, wire::{PresenceChange, Profile, Partner}};
+use super::{
+    push::Push,
+    wire::{Partner, PresenceChange, Profile},
+};
 use crate::clock;
 
 /// Who is online, here and on the other nodes.
@@ -51,7 +54,15 @@ struct Known {
 impl Presence {
     /// Nobody is online yet. `node` tells this node from the others.
     pub fn new(node: String, bus: Bus, broker: Arc<Broker>, push: Push) -> Self {
-        Presence { node, bus, broker, push, here: Mutex::default(), known: Mutex::default(), order: tokio::sync::Mutex::default() }
+        Presence {
+            node,
+            bus,
+            broker,
+            push,
+            here: Mutex::default(),
+            known: Mutex::default(),
+            order: tokio::sync::Mutex::default(),
+        }
     }
 
     /// A link of `profile`'s user has signed in. `counted` is set when it has been counted, so that
@@ -103,7 +114,9 @@ impl Presence {
             at: clock::now().0,
         };
         let told = match serde_json::to_vec(&change) {
-            Ok(body) => self.bus.publish(PresenceChange::SUBJECT, Bytes::from(body)).await.map_err(|e| e.to_string()),
+            Ok(body) => {
+                self.bus.publish(PresenceChange::SUBJECT, Bytes::from(body)).await.map_err(|e| e.to_string())
+            }
             Err(e) => Err(e.to_string()),
         };
         if let Err(e) = told {
@@ -161,7 +174,11 @@ impl Presence {
         let now = clock::now();
         let online: Vec<(String, Timestamp)> = {
             let known = self.known.lock();
-            known.iter().filter(|(_, k)| orgs.contains(k.org.as_str())).map(|(u, k)| (u.clone(), k.since)).collect()
+            known
+                .iter()
+                .filter(|(_, k)| orgs.contains(k.org.as_str()))
+                .map(|(u, k)| (u.clone(), k.since))
+                .collect()
         };
         online.iter().filter_map(|(user, since)| self.push.status(user, true, *since, now)).collect()
     }

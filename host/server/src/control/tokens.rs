@@ -17,8 +17,8 @@ use tracing::{info, warn};
 use super::{
     ask::answer,
     wire::{
-        BrokerAddress, CheckBearer, Denied, Holder, IssueToken, IssuedToken, RenewToken, Renewed, RevokeTokens,
-        Revoked, TokenParts,
+        BrokerAddress, CheckBearer, Denied, Holder, IssueToken, IssuedToken, RenewToken, Renewed,
+        RevokeTokens, Revoked, TokenParts,
     },
 };
 use crate::{clock, tasks::Background};
@@ -102,11 +102,8 @@ impl Tokens {
 
     async fn renew(&self, question: RenewToken) -> Result<IssuedToken, Denied> {
         let issued = self.slots.token().renew(&question.token_id, clock::now().0).await.map_err(denied)?;
-        let renewed = Renewed {
-            old: question.token_id,
-            new: issued.token_id.clone(),
-            expires_at: issued.expires_at,
-        };
+        let renewed =
+            Renewed { old: question.token_id, new: issued.token_id.clone(), expires_at: issued.expires_at };
         self.tell(Renewed::SUBJECT, &renewed).await?;
         metrics::counter!("postern_tokens_renewed_total").increment(1);
         Ok(self.with_addresses(&issued))

@@ -55,7 +55,11 @@ impl<'a> Address<'a> {
             Address::Note { user } | Address::Status { user } => ([user, user], None),
             _ => return Ok(address),
         };
-        if names.iter().all(|n| is_name(n)) && id.is_none_or(is_message_id) { Ok(address) } else { Err(NotATopic) }
+        if names.iter().all(|n| is_name(n)) && id.is_none_or(is_message_id) {
+            Ok(address)
+        } else {
+            Err(NotATopic)
+        }
     }
 
     /// The class that the prefix promises (A16).
@@ -126,7 +130,21 @@ mod tests {
 
     #[test]
     fn topics_that_only_begin_like_ours_are_refused() {
-        for topic in ["im", "im/", "im/u/bob", "im/u//alice", "im/u/bob/alice/", "im/u/bob/alice/id/x", "im/x/bob/alice", "note/u", "note/all/x", "status", "status/", "status/a/b", "im/u/b ob/alice"] {
+        for topic in [
+            "im",
+            "im/",
+            "im/u/bob",
+            "im/u//alice",
+            "im/u/bob/alice/",
+            "im/u/bob/alice/id/x",
+            "im/x/bob/alice",
+            "note/u",
+            "note/all/x",
+            "status",
+            "status/",
+            "status/a/b",
+            "im/u/b ob/alice",
+        ] {
             assert_eq!(Address::parse(topic), Err(NotATopic), "{topic}");
         }
         assert!(Address::parse(&format!("im/u/{}/a", "x".repeat(65))).is_err());
@@ -142,10 +160,21 @@ mod tests {
     #[test]
     fn own_feed_filters() {
         let groups = vec!["ops".to_owned()];
-        for filter in ["im/u/bob/+", "im/u/bob/#", "im/g/ops/+", "im/g/+/+", "note/all", "note/u/bob", "status/+", "status/alice"] {
+        for filter in [
+            "im/u/bob/+",
+            "im/u/bob/#",
+            "im/g/ops/+",
+            "im/g/+/+",
+            "note/all",
+            "note/u/bob",
+            "status/+",
+            "status/alice",
+        ] {
             assert!(is_own_feed(filter, "bob", &groups), "{filter}");
         }
-        for filter in ["im/#", "#", "im/u/alice/+", "im/u/+/bob", "im/g/hr/+", "note/#", "status/#", "plant/+"] {
+        for filter in
+            ["im/#", "#", "im/u/alice/+", "im/u/+/bob", "im/g/hr/+", "note/#", "status/#", "plant/+"]
+        {
             assert!(!is_own_feed(filter, "bob", &groups), "{filter}");
         }
     }

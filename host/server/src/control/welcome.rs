@@ -6,7 +6,11 @@ use postern_broker::{Cursor, Link, wire::QoS};
 use postern_guest::CallError;
 use tracing::warn;
 
-use super::{cursors::Device, stored::to_message, wire::{Partner, Profile}};
+use super::{
+    cursors::Device,
+    stored::to_message,
+    wire::{Partner, Profile},
+};
 use crate::node::Node;
 
 /// Stored messages that a device never seen before gets at most; older ones are history's.
@@ -58,19 +62,36 @@ impl Welcomed {
         match node.slots.store().inbox(&self.profile.user, after, PAGE).await {
             Ok(page) => {
                 let end = page.len() < PAGE as usize;
-                let page = page.into_iter().filter_map(|delivery| {
-                    let own = delivery.sender == self.profile.user && delivery.sender_device == self.device.client_id;
-                    Some((delivery.seq, to_message(delivery)?, own))
-                });
-                link.feed_page(page.collect(), end);
+                let last = page.last().map(|delivery| delivery.seq);
+                let page: Vec<_> = page
+                    .into_iter()
+                    .filter_map(|delivery| {
+                        let own = delivery.sender == self.profile.user
+                            && delivery.sender_device == self.device.client_id;
+                        Some((delivery.seq, to_message(delivery)?, own))
+                    })
+                    .collect();
+                // Rows that are no message are passed over with the next good one; alone they would be
+                // asked for for ever.
+                let whole = page.last().map(|(seq, ..)| *seq) == last;
+                if page.is_empty() && !whole {
+                    warn!("the store gives messages whose topics are none; a feed waits");
+                    pause_after_failure(&link).await;
+                } else {
+                    link.feed_page(page, end && whole);
+                }
             }
             Err(e) => {
                 if !matches!(e, CallError::Answer(_)) {
                     warn!(error = %e, "role store");
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(PAUSE_MS)).await;
-                link.feed_failed();
+                pause_after_failure(&link).await;
             }
         }
     }
+}
+
+async fn pause_after_failure(link: &Link) {
+    tokio::time::sleep(std::time::Duration::from_millis(PAUSE_MS)).await;
+    link.feed_failed();
 }

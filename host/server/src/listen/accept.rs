@@ -61,8 +61,13 @@ impl Drop for Place {
 }
 
 /// Accepts until `stop`; each connection gets a task of `tasks` that runs `serve`.
-pub async fn accept<F, A>(listener: TcpListener, gate: Arc<Gate>, tasks: TaskTracker, stop: CancellationToken, serve: F)
-where
+pub async fn accept<F, A>(
+    listener: TcpListener,
+    gate: Arc<Gate>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    serve: F,
+) where
     F: Fn(TcpStream, SocketAddr) -> A,
     A: Future<Output = ()> + Send + 'static,
 {

@@ -66,7 +66,8 @@ impl Bound {
 
     /// `NAME ADDRESS` of each, in the order tcp tls ws wss http admin health.
     pub fn announced(&self) -> Vec<(&'static str, String)> {
-        let mut lines: Vec<_> = self.public.iter().map(|(name, _, at)| (name.as_str(), at.to_string())).collect();
+        let mut lines: Vec<_> =
+            self.public.iter().map(|(name, _, at)| (name.as_str(), at.to_string())).collect();
         lines.push(match &self.admin {
             Admin::Unix(_, path) => ("admin", format!("unix:{}", path.display())),
             Admin::Network(_, at) => ("admin", at.to_string()),
@@ -81,7 +82,11 @@ impl Bound {
     }
 }
 
-async fn tcp(config: &Config, key: &str, address: &HostPort) -> Result<(TcpListener, SocketAddr), ConfigError> {
+async fn tcp(
+    config: &Config,
+    key: &str,
+    address: &HostPort,
+) -> Result<(TcpListener, SocketAddr), ConfigError> {
     let wrong = |e: std::io::Error| config.error(key, format!("{address}: {e}"));
     let listener = address.bind().await.map_err(wrong)?;
     let at = listener.local_addr().map_err(wrong)?;
@@ -97,7 +102,9 @@ fn unix(config: &Config, path: &Path) -> Result<Admin, ConfigError> {
             return Err(config.error("listen.admin", format!("{} is there and is no socket", path.display())));
         }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(config.error("listen.admin", format!("unix:{}: in use by another process", path.display())));
+            return Err(
+                config.error("listen.admin", format!("unix:{}: in use by another process", path.display()))
+            );
         }
         std::fs::remove_file(path).map_err(wrong)?;
     }

@@ -64,8 +64,13 @@ where
     serve_patiently(stream, peer, router, stop, PATIENCE).await;
 }
 
-async fn serve_patiently<S>(stream: S, peer: Peer, router: Router, stop: CancellationToken, patience: Patience)
-where
+async fn serve_patiently<S>(
+    stream: S,
+    peer: Peer,
+    router: Router,
+    stop: CancellationToken,
+    patience: Patience,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Patience { header, idle } = patience;

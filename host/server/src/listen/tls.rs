@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use rustls::{CertificateError, ServerConfig, server::ParsedCertificate, version};
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer, UnixTime,
@@ -149,7 +152,8 @@ fn check_dates(file: &Path, chain: &[CertificateDer<'_>], now: UnixTime) -> Resu
 fn development(files: &DevelopmentFiles, host: &str, now: UnixTime) -> Result<(), TlsError> {
     let soon = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs() + RENEW_DAYS * 86_400));
     if files.ca.exists() && files.key.exists() {
-        let good = read_chain(&files.certificate).and_then(|chain| check_dates(&files.certificate, &chain, soon));
+        let good =
+            read_chain(&files.certificate).and_then(|chain| check_dates(&files.certificate, &chain, soon));
         if good.is_ok() {
             return Ok(());
         }
@@ -255,7 +259,8 @@ mod tests {
         let stranger = DevelopmentFiles::of(other_dir.path());
         development(&files, "", other).unwrap();
         development(&stranger, "", other).unwrap();
-        let told = |c: &Path, k: &Path| Certificates::from_files(c, k, day(20_001)).err().unwrap().to_string();
+        let told =
+            |c: &Path, k: &Path| Certificates::from_files(c, k, day(20_001)).err().unwrap().to_string();
         let missing = dir.path().join("none.pem");
         assert!(told(&missing, &files.key).contains("none.pem: No such file"));
         assert!(told(&files.key, &files.key).contains("key tls.certificate"));

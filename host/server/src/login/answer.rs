@@ -53,10 +53,15 @@ mod tests {
         let mut headers = HeaderMap::new();
         let uri = Uri::from_static("/v1/login");
         assert_eq!(spoken_to(&uri, &headers), "");
-        for (header, host) in [("push.example.com:8443", "push.example.com"), ("[::1]:8443", "::1"), ("h", "h")] {
+        for (header, host) in
+            [("push.example.com:8443", "push.example.com"), ("[::1]:8443", "::1"), ("h", "h")]
+        {
             headers.insert(header::HOST, header.parse().unwrap());
             assert_eq!(spoken_to(&uri, &headers), host);
         }
-        assert_eq!(spoken_to(&Uri::from_static("https://h2.example.com/v1/login"), &headers), "h2.example.com");
+        assert_eq!(
+            spoken_to(&Uri::from_static("https://h2.example.com/v1/login"), &headers),
+            "h2.example.com"
+        );
     }
 }

@@ -19,8 +19,8 @@ use crate::{
     control::{
         ask::ask,
         wire::{
-            Conversation, DirectoryPage, FindPerson, HistoryPage, Holder, MarkRead, Marker, Profile, ReadHistory,
-            RenewToken, RevokeTokens, VisiblePeople,
+            Conversation, DirectoryPage, FindPerson, HistoryPage, Holder, MarkRead, Marker, Profile,
+            ReadHistory, RenewToken, RevokeTokens, VisiblePeople,
         },
     },
 };

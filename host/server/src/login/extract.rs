@@ -18,16 +18,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let kind =
+            request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
             return Err(Kind::WrongMediaType.into());
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|e| {
-            match e.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge.into(),
-                _ => Problem::detailed(Kind::Invalid, "the body did not arrive whole"),
-            }
+        let bytes = Bytes::from_request(request, state).await.map_err(|e| match e.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge.into(),
+            _ => Problem::detailed(Kind::Invalid, "the body did not arrive whole"),
         })?;
         let parsed = Json::<T>::from_bytes(&bytes);
         // Succeeds when nobody else holds the buffer; the one of the socket is hyper's.

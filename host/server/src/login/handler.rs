@@ -83,7 +83,10 @@ fn check(user: &str, client_id: &str, password: &PasswordText) -> Result<(), Pro
         }
     }
     if password.len() > MAX_PASSWORD {
-        return Err(Problem::detailed(Kind::Invalid, format!("password is longer than {MAX_PASSWORD} bytes")));
+        return Err(Problem::detailed(
+            Kind::Invalid,
+            format!("password is longer than {MAX_PASSWORD} bytes"),
+        ));
     }
     Ok(())
 }
@@ -117,7 +120,8 @@ async fn admit(
     let profile = verify(slots, attempt, password).await?;
     // The token comes last: nothing that fails here leaves one behind that nobody holds.
     let partners = bus::partners(slots, &profile.org).await?;
-    let directory = bus::visible(slots, VisiblePeople { user: profile.user.clone(), after: None, limit: FIRST_PAGE });
+    let directory =
+        bus::visible(slots, VisiblePeople { user: profile.user.clone(), after: None, limit: FIRST_PAGE });
     let directory = directory.await?;
     let question = IssueToken { profile: profile.clone(), partners, client_id };
     let issued = ask(&ctx.bus, &question).await.map_err(|denied| match denied {
@@ -168,9 +172,12 @@ mod tests {
         let password = PasswordText::new("x".to_owned());
         assert!(check("alice", "phone-1.A_b", &password).is_ok());
         let long = "x".repeat(65);
-        for (user, client_id, field) in
-            [("", "phone", "user"), ("a/b", "phone", "user"), ("alice", "", "client_id"), ("alice", &long, "client_id")]
-        {
+        for (user, client_id, field) in [
+            ("", "phone", "user"),
+            ("a/b", "phone", "user"),
+            ("alice", "", "client_id"),
+            ("alice", &long, "client_id"),
+        ] {
             let problem = check(user, client_id, &password).unwrap_err();
             assert_eq!(problem.status, 400);
             assert!(problem.detail.unwrap().starts_with(field));

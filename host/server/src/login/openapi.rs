@@ -82,9 +82,7 @@ fn takes(mut operation: Value, body: &str) -> Value {
 }
 
 fn asks(mut operation: Value, parameters: &[(&str, Value, &str)]) -> Value {
-    let parameter = |(name, schema, description): &(&str, Value, &str)| {
-        json!({ "name": name, "in": "query", "required": false, "schema": schema, "description": description })
-    };
+    let parameter = |(name, schema, description): &(&str, Value, &str)| json!({ "name": name, "in": "query", "required": false, "schema": schema, "description": description });
     with(&mut operation, "parameters", parameters.iter().map(parameter).collect());
     operation
 }
@@ -185,7 +183,8 @@ fn schemas() -> Value {
         }),
         &[],
     );
-    let next = json!({ "type": ["string", "null"], "description": "The next page's `after`; null at the end" });
+    let next =
+        json!({ "type": ["string", "null"], "description": "The next page's `after`; null at the end" });
     let directory = object(json!({ "entries": list(schema("Person")), "next_after": next }), &[]);
     let issued = json!({ "server_time": time, "token": token, "brokers": list(broker) });
     let mut logged_in = json!({ "user": id, "profile": schema("Profile"), "directory": schema("Directory") });

@@ -60,11 +60,17 @@ impl Kind {
             Kind::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The token has no right to this"),
             Kind::NotFound => ("not-found", StatusCode::NOT_FOUND, "There is nothing here"),
             Kind::WrongMethod => ("wrong-method", StatusCode::METHOD_NOT_ALLOWED, "Not by this method"),
-            Kind::WrongServer => ("wrong-server", StatusCode::MISDIRECTED_REQUEST, "This server takes no logins"),
+            Kind::WrongServer => {
+                ("wrong-server", StatusCode::MISDIRECTED_REQUEST, "This server takes no logins")
+            }
             Kind::Conflict => ("conflict", StatusCode::CONFLICT, "Not possible as things are"),
             Kind::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
-            Kind::WrongMediaType => ("wrong-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not JSON"),
-            Kind::TooMany => ("too-many", StatusCode::TOO_MANY_REQUESTS, "Too many attempts, come again later"),
+            Kind::WrongMediaType => {
+                ("wrong-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not JSON")
+            }
+            Kind::TooMany => {
+                ("too-many", StatusCode::TOO_MANY_REQUESTS, "Too many attempts, come again later")
+            }
             Kind::Refused => ("refused", StatusCode::UNPROCESSABLE_ENTITY, "Checked and refused"),
             Kind::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server failed"),
             Kind::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable"),

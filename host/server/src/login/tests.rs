@@ -13,7 +13,9 @@ use super::*;
 use crate::{
     control::{
         ask::answer,
-        wire::{CheckBearer, Denied, FindPerson, HistoryPage, Holder, Profile, ReadHistory, RevokeTokens, Revoked},
+        wire::{
+            CheckBearer, Denied, FindPerson, HistoryPage, Holder, Profile, ReadHistory, RevokeTokens, Revoked,
+        },
     },
     listen::http::Peer,
     tasks::Background,
@@ -28,7 +30,8 @@ fn the_description_names_every_route_and_no_other() {
             in_description.insert((method.clone(), path.clone()));
         }
     }
-    let served = routes(&Limits::default()).into_iter().map(|(m, p, _)| (m.to_owned(), p.to_owned())).collect();
+    let served =
+        routes(&Limits::default()).into_iter().map(|(m, p, _)| (m.to_owned(), p.to_owned())).collect();
     assert_eq!(in_description, served);
 }
 
@@ -68,7 +71,13 @@ fn context(slots: Option<Arc<Slots>>, limits: Limits) -> (LoginContext, Bus) {
     (LoginContext { slots, bus: bus.clone(), limits }, bus)
 }
 
-async fn send(router: &Router, method: &str, path: &str, bearer: Option<&str>, body: Option<Value>) -> (u16, Value) {
+async fn send(
+    router: &Router,
+    method: &str,
+    path: &str,
+    bearer: Option<&str>,
+    body: Option<Value>,
+) -> (u16, Value) {
     let response = respond(router, method, path, bearer, body).await;
     let status = response.status().as_u16();
     let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -144,7 +153,13 @@ async fn bad_requests_are_problems() {
         ("GET", "/v1/login", None, 405, "wrong-method"),
         ("POST", "/v1/login", None, 415, "wrong-media-type"),
         ("POST", "/v1/login", Some(json!({ "user": "alice" })), 400, "invalid"),
-        ("POST", "/v1/login", Some(json!({ "user": "a/b", "password": "p", "client_id": "c" })), 400, "invalid"),
+        (
+            "POST",
+            "/v1/login",
+            Some(json!({ "user": "a/b", "password": "p", "client_id": "c" })),
+            400,
+            "invalid",
+        ),
         ("POST", "/v1/login", Some(long), 413, "too-large"),
         ("GET", "/v1/me", None, 401, "token-denied"),
     ];
@@ -153,7 +168,8 @@ async fn bad_requests_are_problems() {
         assert_eq!(response.status().as_u16(), status, "{method} {path}");
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         assert_eq!(response.headers()["cache-control"], "no-store");
-        let body: Value = serde_json::from_slice(&to_bytes(response.into_body(), 4096).await.unwrap()).unwrap();
+        let body: Value =
+            serde_json::from_slice(&to_bytes(response.into_body(), 4096).await.unwrap()).unwrap();
         assert_eq!(body["type"], format!("urn:postern:problem:{kind}"));
         assert_eq!(body["status"], status);
     }

@@ -4,7 +4,9 @@ use postern_broker::wire::{Auth, Connect, ReasonCode, Text};
 use postern_guest::{
     CallError,
     roles::{
-        token::{Attempt, AuthAnswer, AuthData, Credential, Denial, Grant, NameAndPassword, Outcome, TokenError},
+        token::{
+            Attempt, AuthAnswer, AuthData, Credential, Denial, Grant, NameAndPassword, Outcome, TokenError,
+        },
         types::{Link, Transport},
     },
 };
@@ -114,9 +116,18 @@ pub async fn exchange<P: Challenged>(
     Err(Refusal::BadCredentials("too many rounds"))
 }
 
-async fn verify(node: &Node, client_id: &str, credential: Credential, origin: &Origin) -> Result<Outcome, Refusal> {
-    let attempt =
-        Attempt { client_id: client_id.to_owned(), credential, link: link_facts(origin), now: clock::now().0 };
+async fn verify(
+    node: &Node,
+    client_id: &str,
+    credential: Credential,
+    origin: &Origin,
+) -> Result<Outcome, Refusal> {
+    let attempt = Attempt {
+        client_id: client_id.to_owned(),
+        credential,
+        link: link_facts(origin),
+        now: clock::now().0,
+    };
     node.slots.token().verify(attempt).await.map_err(|e| match e {
         CallError::Answer(TokenError::Denied(Denial::BadMethod)) => Refusal::BadMethod,
         CallError::Answer(TokenError::Denied(why)) => {

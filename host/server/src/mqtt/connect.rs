@@ -45,7 +45,9 @@ impl Challenged for Asking<'_> {
 pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, patience: Duration) -> Option<Pump> {
     let connect = match tokio::time::timeout(patience, conn.next()).await {
         Ok(Ok(Packet::Connect(connect))) => connect,
-        Ok(Ok(_)) => return refuse_silently(&origin, &Refusal::Packet(ReasonCode::ProtocolError, "no CONNECT")),
+        Ok(Ok(_)) => {
+            return refuse_silently(&origin, &Refusal::Packet(ReasonCode::ProtocolError, "no CONNECT"));
+        }
         Ok(Err(End::Refused(fault))) => {
             if let Some(version) = fault.connack_version() {
                 let ack = ConnAck { reason: fault.reason, ..ConnAck::default() };
@@ -114,7 +116,12 @@ impl Opened {
     }
 }
 
-async fn open(node: &Arc<Node>, conn: &mut Framed, connect: &Connect, origin: &Origin) -> Result<Opened, Refusal> {
+async fn open(
+    node: &Arc<Node>,
+    conn: &mut Framed,
+    connect: &Connect,
+    origin: &Origin,
+) -> Result<Opened, Refusal> {
     let (client_id, assigned) = client_id(connect)?;
     let mut peer = Asking { conn, version: connect.version };
     // Rule 7: nothing of the session that the client id names is touched before this.

@@ -34,6 +34,8 @@ enum Pending {
     Routing(Receipt, Arc<Message>),
     /// Refused, and told in its turn.
     Refused(Receipt, crate::refuse::Refusal),
+    /// Handled already: acknowledged again in its turn.
+    Repeated(Receipt),
 }
 
 /// One message whose turn has come.
@@ -44,6 +46,8 @@ pub enum Done {
     Stored(Receipt, Outcome),
     /// To be refused.
     Refused(Receipt, crate::refuse::Refusal),
+    /// Handled already: to be acknowledged again.
+    Repeated(Receipt),
 }
 
 /// The messages of one link that are under way.
@@ -93,7 +97,12 @@ impl Inflow {
     }
 
     /// A message to be routed: at once when nothing is before it.
-    pub fn route(&mut self, receipt: Receipt, message: Arc<Message>, ingest: &Ingest) -> Option<(Receipt, Arc<Message>)> {
+    pub fn route(
+        &mut self,
+        receipt: Receipt,
+        message: Arc<Message>,
+        ingest: &Ingest,
+    ) -> Option<(Receipt, Arc<Message>)> {
         if self.gathered.is_empty() && self.pending.is_empty() {
             return Some((receipt, message));
         }
@@ -117,6 +126,13 @@ impl Inflow {
         self.count += 1;
         self.pending.push_back(Pending::Refused(receipt, refusal));
         None
+    }
+
+    /// A QoS 2 message that is handled already: its turn is told at [`Inflow::poll_done`].
+    pub fn repeat(&mut self, receipt: Receipt, ingest: &Ingest) {
+        self.submit(ingest);
+        self.count += 1;
+        self.pending.push_back(Pending::Repeated(receipt));
     }
 
     /// Submits what was gathered.
@@ -146,6 +162,7 @@ impl Inflow {
             match self.pending.pop_front() {
                 Some(Pending::Routing(receipt, message)) => done.push(Done::Route(receipt, message)),
                 Some(Pending::Refused(receipt, refusal)) => done.push(Done::Refused(receipt, refusal)),
+                Some(Pending::Repeated(receipt)) => done.push(Done::Repeated(receipt)),
                 Some(Pending::Committing(..)) | None => return,
             }
         }

@@ -85,7 +85,14 @@ pub enum Ending {
 
 impl Pump {
     /// A link that has signed in.
-    pub fn new(node: Arc<Node>, conn: Framed, link: Arc<Link>, sender: Arc<Sender>, version: Version, origin: Origin) -> Self {
+    pub fn new(
+        node: Arc<Node>,
+        conn: Framed,
+        link: Arc<Link>,
+        sender: Arc<Sender>,
+        version: Version,
+        origin: Origin,
+    ) -> Self {
         Pump {
             node,
             conn,
@@ -211,7 +218,9 @@ impl Pump {
 
     fn disconnect(&mut self, disconnect: &Disconnect) {
         let close = match disconnect.reason {
-            ReasonCode::DisconnectWithWill => Close::WithWill { session_expiry_secs: disconnect.session_expiry },
+            ReasonCode::DisconnectWithWill => {
+                Close::WithWill { session_expiry_secs: disconnect.session_expiry }
+            }
             _ if disconnect.reason.is_error() => {
                 Close::WithWill { session_expiry_secs: disconnect.session_expiry }
             }
@@ -238,8 +247,10 @@ impl Pump {
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> bool {
-        let may_read =
-            self.ending.is_none() && self.backlog.is_empty() && self.inflow.has_room() && !self.conn.is_clogged();
+        let may_read = self.ending.is_none()
+            && self.backlog.is_empty()
+            && self.inflow.has_room()
+            && !self.conn.is_clogged();
         if !may_read {
             return false;
         }

@@ -61,7 +61,12 @@ impl Live {
     ///
     /// # Errors
     /// When its token was revoked since it was verified.
-    pub fn register(&self, token: &str, key: &SessionKey, expiry: &Arc<Expiry>) -> Result<(), RevokedMeanwhile> {
+    pub fn register(
+        &self,
+        token: &str,
+        key: &SessionKey,
+        expiry: &Arc<Expiry>,
+    ) -> Result<(), RevokedMeanwhile> {
         let mut inner = self.inner.lock();
         if inner.revoked.iter().any(|t| t == token) {
             return Err(RevokedMeanwhile);
@@ -75,7 +80,8 @@ impl Live {
     pub fn forget(&self, token: &str, expiry: &Arc<Expiry>) {
         let mut inner = self.inner.lock();
         // A renewal may have moved it to another token's entry.
-        let moved = inner.by_token.get(token).is_none_or(|l| !l.iter().any(|e| Arc::ptr_eq(&e.expiry, expiry)));
+        let moved =
+            inner.by_token.get(token).is_none_or(|l| !l.iter().any(|e| Arc::ptr_eq(&e.expiry, expiry)));
         let token = if moved {
             let found = inner.by_token.iter().find(|(_, l)| l.iter().any(|e| Arc::ptr_eq(&e.expiry, expiry)));
             match found {

@@ -86,13 +86,25 @@ pub struct Arrived {
 
 impl Sender {
     /// A sender under a grant.
-    pub fn new(key: SessionKey, profile: Option<Profile>, partners: Vec<Partner>, rights: Rights, transport: Transport) -> Self {
+    pub fn new(
+        key: SessionKey,
+        profile: Option<Profile>,
+        partners: Vec<Partner>,
+        rights: Rights,
+        transport: Transport,
+    ) -> Self {
         let guest_profile = profile.clone().map(Into::into);
         Sender { key, profile, guest_profile, partners, rights, transport, memo: Mutex::default() }
     }
 
     /// Decides about one message.
-    pub fn admit(&self, node: &Node, arrived: &Arrived, from: Option<&Arc<Link>>, now: Timestamp) -> Admitted {
+    pub fn admit(
+        &self,
+        node: &Node,
+        arrived: &Arrived,
+        from: Option<&Arc<Link>>,
+        now: Timestamp,
+    ) -> Admitted {
         let topic = arrived.message.topic.clone();
         if let Some(class) = self.remembered(node, &topic) {
             return self.go_on(node, arrived, class, from, None, now);
@@ -118,7 +130,10 @@ impl Sender {
         if verdict.class != promised && !(node.all_other && verdict.class == Class::Other) {
             return Admitted::Refuse(Refusal::Topic("the topic's prefix is not the message's class"));
         }
-        if verdict.holds && verdict.payload.is_none() && !matches!(verdict.class, Class::Instant | Class::Notification) {
+        if verdict.holds
+            && verdict.payload.is_none()
+            && !matches!(verdict.class, Class::Instant | Class::Notification)
+        {
             self.remember(node, topic, verdict.class);
         }
         self.go_on(node, arrived, verdict.class, from, verdict.payload, now)
@@ -188,7 +203,9 @@ impl Sender {
         match node.slots.classify().classify(&facts) {
             Ok(verdict) => Ok(verdict),
             Err(CallError::Answer(ClassifyError::Refused(why))) => Err(Refusal::ByRule(why)),
-            Err(CallError::Answer(ClassifyError::Unavailable(why))) => self.without_classify(node, address, why),
+            Err(CallError::Answer(ClassifyError::Unavailable(why))) => {
+                self.without_classify(node, address, why)
+            }
             Err(CallError::Down(down)) => self.without_classify(node, address, down.to_string()),
         }
     }
@@ -232,7 +249,9 @@ impl Sender {
         };
         let (to, mut recipients, id) = match address {
             // `{from}` is the publisher's own user; the grant says so too, but a plugin wrote that.
-            Address::User { from: named, .. } | Address::Group { from: named, .. } if named != profile.user => {
+            Address::User { from: named, .. } | Address::Group { from: named, .. }
+                if named != profile.user =>
+            {
                 return Admitted::Refuse(Refusal::NotAllowed("publish for another user"));
             }
             Address::User { to, id, .. } => (StoreAddress::User(to.to_owned()), vec![to.to_owned()], id),
@@ -286,7 +305,8 @@ fn ask_members(node: &Node, group: &str) -> Question {
 
 /// The sender's own id: the MQTT 5 user property `id`, else the topic's last level.
 fn message_id(message: &Message, in_topic: Option<&str>) -> Result<Option<String>, Refusal> {
-    let property = message.properties.as_deref().and_then(|p| p.user_properties.iter().find(|(k, _)| &**k == "id"));
+    let property =
+        message.properties.as_deref().and_then(|p| p.user_properties.iter().find(|(k, _)| &**k == "id"));
     match property.map(|(_, v)| &**v).or(in_topic) {
         Some(id) if is_message_id(id) => Ok(Some(id.to_owned())),
         Some(_) => Err(Refusal::Topic("a message id has 1 to 64 bytes")),

@@ -17,15 +17,23 @@ use super::{
     link::{Ending, Pump},
     publish::{Admitted, Arrived},
 };
-use crate::{control::{ingest::Outcome, wire::Denied}, refuse::Refusal};
+use crate::{
+    control::{ingest::Outcome, wire::Denied},
+    refuse::Refusal,
+};
 
 impl Pump {
     /// Takes one PUBLISH.
     pub(super) fn publish(&mut self, mut publish: Publish, now: Timestamp) {
         match self.link.begin_publish(&mut publish) {
             Ok(Begin::New) => {}
-            Ok(Begin::Duplicate) => return, // acknowledged again by the session
-            Err(reason) => return self.refuse(Refusal::Packet(reason, "PUBLISH against the session's rules")),
+            Ok(Begin::Duplicate) => {
+                let receipt = publish.packet_id.map(|id| (id, publish.qos));
+                return self.inflow.repeat(receipt, &self.node.ingest);
+            }
+            Err(reason) => {
+                return self.refuse(Refusal::Packet(reason, "PUBLISH against the session's rules"));
+            }
         }
         let Ok(topic) = TopicName::new(publish.topic.clone()) else {
             return self.refuse(Refusal::Packet(ReasonCode::TopicNameInvalid, "topic name"));
@@ -38,7 +46,8 @@ impl Pump {
             }
             _ => None,
         };
-        let mut message = Message::new(topic, publish.payload, publish.qos, now).with_properties(publish.properties);
+        let mut message =
+            Message::new(topic, publish.payload, publish.qos, now).with_properties(publish.properties);
         message.retain = publish.retain;
         let arrived = Arrived { message, assigned };
         self.admit(receipt, arrived, now);
@@ -89,8 +98,13 @@ impl Pump {
             match item {
                 Done::Route(receipt, message) => self.route(receipt, &message, now),
                 Done::Refused(receipt, refusal) => self.refuse_message(receipt, refusal),
-                Done::Stored(receipt, Outcome::Durable) => self.acknowledge(receipt, ReasonCode::Success, None),
-                Done::Stored(receipt, Outcome::Refused(why)) => self.refuse_message(receipt, Refusal::ByRule(why)),
+                Done::Repeated(receipt) => self.acknowledge(receipt, ReasonCode::Success, None),
+                Done::Stored(receipt, Outcome::Durable) => {
+                    self.acknowledge(receipt, ReasonCode::Success, None)
+                }
+                Done::Stored(receipt, Outcome::Refused(why)) => {
+                    self.refuse_message(receipt, Refusal::ByRule(why))
+                }
                 Done::Stored(receipt, Outcome::Unavailable(why)) => {
                     self.refuse_message(receipt, Refusal::Unavailable("storage", why));
                 }

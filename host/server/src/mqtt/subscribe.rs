@@ -15,7 +15,8 @@ impl Pump {
         let mut feed_qos = None;
         let asked: Vec<Result<Requested, ReasonCode>> =
             subscribe.filters.iter().map(|filter| self.may_subscribe(filter, &mut feed_qos)).collect();
-        if let Err(reason) = self.link.subscribe(subscribe.packet_id, subscribe.subscription_id, &asked, now) {
+        if let Err(reason) = self.link.subscribe(subscribe.packet_id, subscribe.subscription_id, &asked, now)
+        {
             return self.refuse(Refusal::Packet(reason, "No Local on a shared subscription"));
         }
         if let Some(qos) = feed_qos {
@@ -23,7 +24,11 @@ impl Pump {
         }
     }
 
-    fn may_subscribe(&self, asked: &SubscribeFilter, feed_qos: &mut Option<QoS>) -> Result<Requested, ReasonCode> {
+    fn may_subscribe(
+        &self,
+        asked: &SubscribeFilter,
+        feed_qos: &mut Option<QoS>,
+    ) -> Result<Requested, ReasonCode> {
         let filter = TopicFilter::new(asked.filter.clone()).map_err(|e| e.for_filter())?;
         if filter.as_str().split('/').count() > usize::from(self.node.limits.topic_levels) {
             return Err(ReasonCode::TopicFilterInvalid);

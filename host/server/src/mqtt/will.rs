@@ -23,7 +23,8 @@ pub fn publish(node: Arc<Node>, due: DueWill) {
 }
 
 async fn run(node: &Node, sender: &Sender, will: Will) -> Result<(), String> {
-    let mut message = Message::new(will.topic, will.payload, will.qos, clock::now()).with_properties(will.properties);
+    let mut message =
+        Message::new(will.topic, will.payload, will.qos, clock::now()).with_properties(will.properties);
     message.retain = will.retain;
     let arrived = Arrived { message, assigned: None };
     loop {
