@@ -103,6 +103,11 @@ impl Sql for Host {
 struct Attempt<'a>(&'a Secret);
 
 impl verify::Host for Attempt<'_> {
+    fn count(&self, key: &str) -> Result<u64, String> {
+        let bytes = kv::get(key).map_err(|kv::KvError::Unavailable(text)| text)?;
+        let number = |bytes: Vec<u8>| bytes.try_into().map(u64::from_be_bytes);
+        bytes.map_or(Ok(0), number).map_err(|_| format!("{key} is no counter"))
+    }
     fn advance(&self, key: &str, to: u64, expires_at: u64) -> Result<bool, String> {
         kv::advance(key, to, Some(expires_at)).map_err(|kv::KvError::Unavailable(text)| text)
     }

@@ -20,6 +20,11 @@ pub struct Lockout {
 
 /// What an attempt needs of the host.
 pub trait Host {
+    /// `kv.get` of a counter; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the counter cannot be had.
+    fn count(&self, key: &str) -> Result<u64, String>;
     /// `kv.advance`.
     ///
     /// # Errors
@@ -122,7 +127,8 @@ impl Counter {
     /// Takes the next free place of the window; false when there is none. It is given back when the
     /// password was right.
     fn take_place(&self, host: &impl Host) -> Result<bool, String> {
-        for place in 1..=u64::from(self.max) {
+        let taken = host.count(&self.key)?;
+        for place in taken.saturating_add(1)..=u64::from(self.max) {
             if host.advance(&self.key, place, self.ends_at)? {
                 return Ok(true);
             }

@@ -1,8 +1,9 @@
 //! Saving and reading on SQLite and on PostgreSQL.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod db;
 #[path = "../../../host/store/tests/support/mod.rs"]
+#[allow(unused_macros, unused_imports)] // uses a part of it
 mod support;
 
 use db::call;

@@ -146,7 +146,8 @@ impl Login {
         let mut call = self.slot.begin().await?;
         let secret = lend(&mut call, password)?;
         let borrowed = Resource::new_borrow(secret.rep());
-        let answer = call.invoke(Access::Write, |funcs| &funcs.login, (attempt, borrowed)).await?;
+        // Reads only: argon2 runs within it, and SQLite has one writer at a time.
+        let answer = call.invoke(Access::Read, |funcs| &funcs.login, (attempt, borrowed)).await?;
         take_back(&mut call, secret)?;
         answer.map_err(CallError::Answer)
     }
