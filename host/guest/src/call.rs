@@ -37,6 +37,9 @@ pub enum Down {
     /// As many calls as the policy allows are under way.
     #[error("the plugin is busy")]
     Busy,
+    /// The plugin's answer does not fit the question.
+    #[error("the plugin answered nonsense")]
+    Nonsense,
     /// The host could not do its part, such as committing the call's transaction.
     #[error("the call failed: {0}")]
     Failed(String),
@@ -51,13 +54,14 @@ impl Down {
             Down::Trapped => Outcome::Trapped,
             Down::Slow => Outcome::Slow,
             Down::Busy => Outcome::Busy,
+            Down::Nonsense => Outcome::Nonsense,
             Down::Failed(_) => Outcome::Failed,
         }
     }
 
     /// Whether this speaks against the plugin, so that its breaker should count it.
     pub(crate) const fn is_fault(&self) -> bool {
-        matches!(self, Down::Trapped | Down::Slow)
+        matches!(self, Down::Trapped | Down::Slow | Down::Nonsense)
     }
 
     /// Reads what wasmtime says about a call that did not return.
@@ -81,11 +85,12 @@ pub(crate) enum Outcome {
     Slow,
     Busy,
     Recovering,
+    Nonsense,
     Failed,
 }
 
 impl Outcome {
     /// In the order of the variants.
-    pub(crate) const NAMES: [&'static str; 7] =
-        ["ok", "error", "trapped", "slow", "busy", "recovering", "failed"];
+    pub(crate) const NAMES: [&'static str; 8] =
+        ["ok", "error", "trapped", "slow", "busy", "recovering", "nonsense", "failed"];
 }

@@ -87,8 +87,7 @@ impl<F: Face> Slot<F> {
         T: Lift + Send + Sync + 'static,
         E: Lift + Send + Sync + 'static,
     {
-        let mut call = self.begin().await?;
-        call.invoke(Access::Read, function, params).await?.map_err(CallError::Answer)
+        self.checked(Access::Read, function, params, |_| true).await
     }
 
     /// One call that may wait and write. Its `Ok` means committed.
@@ -102,8 +101,26 @@ impl<F: Face> Slot<F> {
         T: Lift + Send + Sync + 'static,
         E: Lift + Send + Sync + 'static,
     {
+        self.checked(Access::Write, function, params, |_| true).await
+    }
+
+    /// One call that may wait. An answer that does not fit the question is undone, and counts as a
+    /// fault of the plugin.
+    pub(crate) async fn checked<P, T, E>(
+        &self,
+        access: Access,
+        function: fn(&F) -> &Asked<P, T, E>,
+        params: P,
+        fits: impl FnOnce(&T) -> bool,
+    ) -> Result<T, CallError<E>>
+    where
+        P: ComponentNamedList + Lower + Send + Sync + 'static,
+        T: Lift + Send + Sync + 'static,
+        E: Lift + Send + Sync + 'static,
+    {
         let mut call = self.begin().await?;
-        call.invoke(Access::Write, function, params).await?.map_err(CallError::Answer)
+        let fits = |answer: &Result<T, E>| answer.as_ref().map_or(true, fits);
+        call.invoke_checked(access, function, params, fits).await?.map_err(CallError::Answer)
     }
 
     /// Begins a call that may wait: waits for its turn and takes an instance.
@@ -179,6 +196,22 @@ impl<F: Face> Call<F> {
         P: ComponentNamedList + Lower + Send + Sync + 'static,
         R: Lift + Answered + Send + Sync + 'static,
     {
+        self.invoke_checked(access, function, params, |_| true).await
+    }
+
+    /// The same; an answer that does not fit the question is undone and counts as a fault of the
+    /// plugin.
+    pub(crate) async fn invoke_checked<P, R>(
+        &mut self,
+        access: Access,
+        function: fn(&F) -> &TypedFunc<P, (R,)>,
+        params: P,
+        fits: impl FnOnce(&R) -> bool,
+    ) -> Result<R, Down>
+    where
+        P: ComponentNamedList + Lower + Send + Sync + 'static,
+        R: Lift + Answered + Send + Sync + 'static,
+    {
         // Taken out of `self`: should this future be dropped, the instance is dropped with it.
         let mut warm = self.warm.take().ok_or(Down::Trapped)?;
         warm.store.data_mut().sql.begin(access);
@@ -189,8 +222,12 @@ impl<F: Face> Call<F> {
         let answer = match timeout_at(self.deadline, called).await {
             Ok(Ok((answer,))) => answer,
             Ok(Err(error)) => return Err(self.fault(self.pool.failure(&error))),
-            Err(_) => return Err(self.fault(Down::Slow)),
+            Err(_) => return Err(self.fault(self.pool.overdue())),
         };
+        if !fits(&answer) {
+            // The instance goes, and its open transaction with it.
+            return Err(self.fault(self.pool.nonsense()));
+        }
         // The plugin did its part; what the database says now is not held against it.
         if let Some(admitted) = self.admitted.take() {
             admitted.success();
@@ -232,7 +269,7 @@ impl<F: Face> Call<F> {
                 Ok(())
             }
             Ok(Err(error)) => Err(self.fault(pool.failure(&error))),
-            Err(_) => Err(self.fault(Down::Slow)),
+            Err(_) => Err(self.fault(pool.overdue())),
         }
     }
 

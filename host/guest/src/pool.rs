@@ -180,16 +180,27 @@ impl<F: Face> Pool<F> {
     /// Reads why an instance did not return, and tells the operator; clients are told nothing of it.
     pub(crate) fn failure(&self, error: &wasmtime::Error) -> Down {
         let down = Down::from_error(error);
+        self.tell(&format!("{down}: {error:#}"));
+        down
+    }
+
+    /// A call that waited was over its deadline.
+    pub(crate) fn overdue(&self) -> Down {
+        self.tell(&format!("over its {} ms", self.wall().as_millis()));
+        Down::Slow
+    }
+
+    /// An answer does not fit the question.
+    pub(crate) fn nonsense(&self) -> Down {
+        self.tell(&Down::Nonsense.to_string());
+        Down::Nonsense
+    }
+
+    fn tell(&self, fault: &str) {
         if self.plugin.granted.faults.take(Instant::now()).is_some() {
             let plugin = self.plugin.name();
-            tracing::warn!(
-                plugin,
-                role = F::ROLE.name(),
-                generation = self.plugin.generation,
-                "{down}: {error:#}"
-            );
+            tracing::warn!(plugin, role = F::ROLE.name(), generation = self.plugin.generation, "{fault}");
         }
-        down
     }
 
     /// Instances idle, and all.

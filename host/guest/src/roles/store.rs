@@ -1,6 +1,10 @@
 //! The role *store*: what is stored and how (`postern:store`; A10).
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use bytes::Bytes;
+use postern_store::Access;
 use wasmtime::component::{ComponentType, Instance, Lift, Lower};
 
 use crate::call::CallError;
@@ -8,6 +12,9 @@ use crate::policy::Role;
 use crate::pool::{Asked, Face, interface_func};
 use crate::slot::Slot;
 use crate::state::State;
+
+/// The greatest seq: the databases' integers go no further.
+const MOST_SEQ: u64 = i64::MAX.unsigned_abs();
 
 /// The stored classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ComponentType, Lift, Lower)]
@@ -163,7 +170,7 @@ type HistoryQuery = (String, Option<Conversation>, Option<u64>, u32);
 
 /// The functions in one instance.
 pub(crate) struct Funcs {
-    save: Fn<(Vec<Message>,), Vec<Saved>>,
+    save: Fn<(Arc<[Message]>,), Vec<Saved>>,
     inbox: Fn<(String, u64, u32), Vec<Delivery>>,
     head: Fn<(String,), u64>,
     history: Fn<HistoryQuery, Vec<Delivery>>,
@@ -201,8 +208,10 @@ impl Store {
     ///
     /// [`StoreError`] from the plugin, or no answer: nothing of the batch is stored. (A commit that
     /// took too long, [`crate::Down::Failed`], may yet have happened.)
-    pub async fn save(&self, batch: Vec<Message>) -> Result<Vec<Saved>, CallError<StoreError>> {
-        self.slot.write(|funcs| &funcs.save, (batch,)).await
+    pub async fn save(&self, batch: impl Into<Arc<[Message]>>) -> Result<Vec<Saved>, CallError<StoreError>> {
+        let batch = batch.into();
+        let asked = (batch.clone(),);
+        self.slot.checked(Access::Write, |funcs| &funcs.save, asked, |saved| is_answer(&batch, saved)).await
     }
 
     /// Up to `limit` messages of a user's inbox after `after`, in order.
@@ -216,7 +225,8 @@ impl Store {
         after: u64,
         limit: u32,
     ) -> Result<Vec<Delivery>, CallError<StoreError>> {
-        self.slot.read(|funcs| &funcs.inbox, (user.to_owned(), after, limit)).await
+        let asked = (user.to_owned(), after, limit);
+        self.slot.checked(Access::Read, |funcs| &funcs.inbox, asked, |page| is_page(page, after, limit)).await
     }
 
     /// The greatest seq given in a user's inbox, 0 when empty.
@@ -260,5 +270,98 @@ impl Store {
     /// [`StoreError`] from the plugin, or no answer.
     pub async fn markers(&self, user: &str) -> Result<Vec<Marker>, CallError<StoreError>> {
         self.slot.read(|funcs| &funcs.markers, (user.to_owned(),)).await
+    }
+}
+
+/// One entry for each message; a place for each recipient, in their order; the places of a recipient
+/// one after the other.
+fn is_answer(batch: &[Message], saved: &[Saved]) -> bool {
+    let mut last: HashMap<&str, u64> = HashMap::new();
+    saved.len() == batch.len()
+        && batch.iter().zip(saved).all(|(message, saved)| match saved {
+            Saved::Stored(places) => {
+                places.len() == message.recipients.len()
+                    && message.recipients.iter().zip(places).all(|(recipient, place)| {
+                        let before = last.insert(recipient, place.seq);
+                        place.recipient == *recipient
+                            && (1..=MOST_SEQ).contains(&place.seq)
+                            && before.is_none_or(|before| before + 1 == place.seq)
+                    })
+            }
+            Saved::Duplicate | Saved::Refused(_) => true,
+        })
+}
+
+/// In order, after `after`, and no more than was asked for: who reads page by page would otherwise
+/// miss messages or turn in circles.
+fn is_page(page: &[Delivery], after: u64, limit: u32) -> bool {
+    let is_rising = page.iter().scan(after, |last, delivery| {
+        let rises = delivery.seq > *last;
+        *last = delivery.seq;
+        Some(rises)
+    });
+    u32::try_from(page.len()).is_ok_and(|len| len <= limit) && is_rising.into_iter().all(|rises| rises)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(recipients: &[&str]) -> Message {
+        Message {
+            id: "1".into(),
+            class: Class::Instant,
+            sender: "a".into(),
+            sender_device: "d".into(),
+            to: Address::Everyone,
+            topic: "t".into(),
+            body: Bytes::new(),
+            properties: Bytes::new(),
+            sent_at: 0,
+            expires_at: None,
+            recipients: recipients.iter().map(|&r| r.to_owned()).collect(),
+        }
+    }
+
+    fn place(recipient: &str, seq: u64) -> Place {
+        Place { recipient: recipient.into(), seq }
+    }
+
+    #[test]
+    fn answers_that_do_not_fit_the_batch_are_nonsense() {
+        let batch = [message(&["a", "b"]), message(&["c"])];
+        let good = Saved::Stored(vec![place("a", 1), place("b", 7)]);
+        assert!(is_answer(&batch, &[good.clone(), Saved::Duplicate]));
+        assert!(!is_answer(&batch, &[good.clone()]), "an entry is missing");
+        assert!(!is_answer(&batch, &[good, Saved::Stored(vec![])]), "a place is missing");
+        assert!(!is_answer(&batch, &[Saved::Duplicate, Saved::Stored(vec![place("d", 1)])]), "another's");
+        assert!(!is_answer(&batch, &[Saved::Duplicate, Saved::Stored(vec![place("c", 0)])]), "from 1");
+        let batch = [message(&["a"]), message(&["a"])];
+        let answer = |first, second| {
+            let stored = |seq| Saved::Stored(vec![place("a", seq)]);
+            is_answer(&batch, &[stored(first), stored(second)])
+        };
+        assert!(answer(3, 4));
+        assert!(!answer(3, 5) && !answer(3, 3) && !answer(3, 2) && !answer(3, u64::MAX));
+    }
+
+    #[test]
+    fn pages_rise_and_keep_to_the_limit() {
+        let delivery = |seq| Delivery {
+            seq,
+            id: String::new(),
+            class: Class::Instant,
+            sender: String::new(),
+            sender_device: String::new(),
+            topic: String::new(),
+            body: Bytes::new(),
+            properties: Bytes::new(),
+            sent_at: 0,
+            expires_at: None,
+        };
+        let page = |seqs: &[u64]| seqs.iter().map(|&seq| delivery(seq)).collect::<Vec<_>>();
+        assert!(is_page(&page(&[]), 3, 2) && is_page(&page(&[4, 9]), 3, 2));
+        assert!(!is_page(&page(&[3]), 3, 2) && !is_page(&page(&[5, 5]), 3, 2));
+        assert!(!is_page(&page(&[4, 5, 6]), 3, 2));
     }
 }

@@ -1,0 +1,193 @@
+//! The default plugins behind their faces, on a real database.
+
+mod support;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use postern_guest::roles::classify::{Class, Facts};
+use postern_guest::roles::encrypt::{self, Decision};
+use postern_guest::roles::login::{Account, Attempt, LoginError};
+use postern_guest::roles::store::{self, Address, Conversation, Marker, Message, Saved};
+use postern_guest::roles::token::{
+    self, Credential, Denial, Holder, NameAndPassword, Outcome, Selector, TokenError,
+};
+use postern_guest::roles::types::{Link, Partner, Profile, Relation, Transport};
+use postern_guest::{CallError, Down, PluginPolicy, Role, Secret, Slots};
+use support::{Bench, built, facts};
+
+async fn slots(bench: &Bench, plugins: &[(Role, &str)]) -> Slots {
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/default.toml")).unwrap();
+    let policy: toml::Table = text.parse().unwrap();
+    let policies = move |name: &str| -> PluginPolicy { policy["plugins"][name].clone().try_into().unwrap() };
+    let slots = Slots::new();
+    for (role, name) in plugins {
+        let plugin = bench.runtime.load(&built(name), &policies).await.unwrap();
+        assert_eq!(plugin.name(), *name);
+        slots.activate(*role, plugin).unwrap();
+    }
+    slots
+}
+
+fn alice() -> Profile {
+    Profile {
+        user: "alice".into(),
+        name: "Alice".into(),
+        org: "acme".into(),
+        groups: vec!["staff".into()],
+        ..Profile::default()
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
+}
+
+fn attempt(user: &str) -> Attempt {
+    Attempt { user: user.into(), client_id: "phone".into(), address: "127.0.0.1".into(), now: now() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c1_login_is_decided_by_the_component() {
+    let bench = Bench::new().await;
+    let slots = slots(&bench, &[(Role::Login, "login-table")]).await;
+    let login = slots.login();
+    let password = Secret::new("correct horse".into());
+    let account = Account { profile: alice(), locked: false };
+    login.put_user(account.clone(), Some(&password)).await.unwrap();
+    assert_eq!(login.login(attempt("alice"), &password).await, Ok(alice()));
+    let denied = Err(CallError::Answer(LoginError::Denied));
+    assert_eq!(login.login(attempt("alice"), &Secret::new("wrong horse".into())).await, denied);
+    assert_eq!(login.login(attempt("nobody"), &password).await, denied);
+
+    login.put_partner("acme", Partner { org: "parts".into(), relation: Relation::Upstream }).await.unwrap();
+    assert_eq!(login.partners("acme").await.unwrap()[0].org, "parts");
+    assert_eq!(login.find("alice").await.unwrap(), Some(alice()));
+    assert_eq!(login.members("staff").await.unwrap(), Some(vec!["alice".into()]));
+    assert_eq!(login.members("none").await.unwrap(), None);
+    assert_eq!(login.visible("alice", None, 10).await.unwrap().len(), 1);
+    assert_eq!(login.list_users(None, 10).await.unwrap(), [account]);
+    assert!(login.remove_user("alice").await.unwrap());
+    assert_eq!(login.find("alice").await.unwrap(), None);
+    // What was borrowed and lent is back: the one instance has served all calls.
+    assert_eq!(slots.info(Role::Login).unwrap().instances, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a7_the_token_is_issued_by_the_component_and_its_key_leaves_it_once() {
+    let bench = Bench::new().await;
+    let slots = slots(&bench, &[(Role::Token, "token-hmac")]).await;
+    let token = slots.token();
+    assert_eq!(token.admits_anonymous().await, Ok(false));
+    let holder = Holder { profile: alice(), partners: vec![], client_id: "phone".into() };
+    let issued = token.issue(holder.clone(), now()).await.unwrap();
+    let other = token.issue(holder, now()).await.unwrap();
+    assert_ne!(issued.key.expose(), other.key.expose());
+
+    let by_bearer = |transport, listener: &str, password: &str| token::Attempt {
+        client_id: "phone".into(),
+        credential: Credential::Password(NameAndPassword {
+            user_name: issued.token_id.clone(),
+            password: password.as_bytes().to_vec(),
+        }),
+        link: Link { transport, listener: listener.into(), address: "127.0.0.1".into() },
+        now: now(),
+    };
+    let granted = token.verify(by_bearer(Transport::Tls, "tls", &issued.bearer)).await.unwrap();
+    let Outcome::Granted(grant) = granted else { panic!("{granted:?}") };
+    assert_eq!((grant.profile, grant.client_id.as_str()), (Some(alice()), "phone"));
+    assert!(grant.rights.messaging);
+    let refused = token.verify(by_bearer(Transport::Plain, "tcp", &issued.bearer)).await;
+    assert!(matches!(refused, Err(CallError::Answer(TokenError::Denied(_)))), "{refused:?}");
+
+    let renewed = token.renew(&issued.token_id, now()).await.unwrap();
+    assert_ne!(renewed.token_id, issued.token_id);
+    let revoked = token.revoke(Selector::Token(issued.token_id.clone()), now()).await.unwrap();
+    assert_eq!(revoked, std::slice::from_ref(&issued.token_id));
+    let refused = token.verify(by_bearer(Transport::Tls, "tls", &issued.bearer)).await;
+    assert!(
+        matches!(
+            refused,
+            Err(CallError::Answer(TokenError::Denied(Denial::Expired | Denial::BadCredentials)))
+        ),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a10_save_answers_after_the_commit() {
+    let bench = Bench::new().await;
+    let slots = slots(&bench, &[(Role::Store, "store-sql")]).await;
+    let store = slots.store();
+    let message = |id: &str| Message {
+        id: id.into(),
+        class: store::Class::Instant,
+        sender: "alice".into(),
+        sender_device: "phone".into(),
+        to: Address::User("bob".into()),
+        topic: "im/u/bob/alice".into(),
+        body: Bytes::from_static(b"hello \xff"),
+        properties: Bytes::new(),
+        sent_at: now(),
+        expires_at: None,
+        recipients: vec!["alice".into(), "bob".into()],
+    };
+    let saved = store.save(vec![message("1"), message("2"), message("1")]).await.unwrap();
+    assert!(
+        matches!(&saved[0], Saved::Stored(places) if places.len() == 2 && places[1].seq == 1),
+        "{saved:?}"
+    );
+    assert_eq!(saved[2], Saved::Duplicate);
+    assert_eq!(store.head("bob").await, Ok(2));
+    let inbox = store.inbox("bob", 1, 10).await.unwrap();
+    assert_eq!((inbox.len(), inbox[0].seq, inbox[0].body.as_ref()), (1, 2, &b"hello \xff"[..]));
+    let with = Conversation::With("alice".into());
+    assert_eq!(store.history("bob", Some(with.clone()), None, 10).await.unwrap().len(), 2);
+    let marker = Marker { conversation: with, seq: 2 };
+    store.mark_read("bob", marker.clone()).await.unwrap();
+    assert_eq!(store.markers("bob").await, Ok(vec![marker]));
+
+    // The next generation finds what this one stored.
+    let policy = "grants = ['log', 'clock', 'config', 'sql']";
+    let again = bench.load_file(&built("store-sql"), policy).await.unwrap();
+    slots.activate(Role::Store, again).unwrap();
+    assert_eq!(store.head("bob").await, Ok(2));
+}
+
+#[tokio::test]
+async fn a16_classify_borrows_all_it_is_told() {
+    let bench = Bench::new().await;
+    let slots = slots(&bench, &[(Role::Classify, "classify-topic")]).await;
+    let (profile, payload) = (alice(), vec![7; 256]);
+    let told = Facts { sender: Some(&profile), payload: &payload, ..facts(1) };
+    assert_eq!(slots.classify().classify(&told).unwrap().class, Class::Instant);
+    let other = Facts { topic: "sensors/1", ..told };
+    assert_eq!(slots.classify().classify(&other).unwrap().class, Class::Other);
+}
+
+#[tokio::test]
+async fn b3_encrypt_decides_on_the_calling_thread() {
+    let bench = Bench::new().await;
+    let slots = slots(&bench, &[(Role::Encrypt, "encrypt-on-demand")]).await;
+    let facts = |link| encrypt::Facts {
+        terminal: "car-7".into(),
+        requester: "alice".into(),
+        command_class: "remote-control".into(),
+        follow_ups: vec![],
+        link,
+        recent_secure_commands: 0,
+        now: now(),
+    };
+    assert_eq!(slots.encrypt().decide(facts(Some(Transport::Tls))), Ok(Decision::SendNow));
+    assert_eq!(slots.encrypt().decide(facts(Some(Transport::Plain))), Ok(Decision::SaveAndInstruct));
+}
+
+#[tokio::test]
+async fn c6_roles_that_may_wait_say_when_nobody_serves() {
+    let slots = Slots::new();
+    let absent = CallError::Down(Down::Absent);
+    assert_eq!(slots.store().head("bob").await, Err(CallError::Down(Down::Absent)));
+    assert_eq!(slots.login().login(attempt("a"), &Secret::new("b".into())).await, Err(absent));
+    assert_eq!(slots.token().admits_anonymous().await, Err(Down::Absent));
+}
