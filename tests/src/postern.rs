@@ -116,9 +116,10 @@ impl Postern {
         self.running.as_ref().expect("postern runs").addresses.keys().map(String::as_str).collect()
     }
 
-    /// The process id.
+    /// The process id; under `strace`, its child's.
     pub fn id(&self) -> u32 {
-        self.running.as_ref().and_then(|r| r.child.id()).expect("postern runs")
+        let id = self.running.as_ref().and_then(|r| r.child.id()).expect("postern runs");
+        program_below(id)
     }
 
     /// Its folder.
@@ -157,7 +158,7 @@ impl Postern {
     /// SIGTERM, and waits for a clean end.
     pub async fn stop(&mut self) {
         let mut running = self.running.take().expect("postern runs");
-        signal(running.child.id().expect("postern runs"), "TERM").await;
+        signal(program_below(running.child.id().expect("postern runs")), "TERM").await;
         let status = patiently("the end of postern", running.child.wait()).await.unwrap();
         assert!(status.success(), "postern stopped with {status}:\n{}", self.log.text());
     }
@@ -217,6 +218,16 @@ impl Drop for Postern {
             eprintln!("--- log of postern ---\n{}---", self.log.text());
         }
     }
+}
+
+/// The process itself, or the one that it traces.
+fn program_below(id: u32) -> u32 {
+    let name = std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+    if name.trim() != "strace" {
+        return id;
+    }
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("its children");
+    children.split_whitespace().next().expect("a child of strace").parse().unwrap()
 }
 
 /// Sends a signal to one process, by its id.

@@ -231,6 +231,13 @@ impl Peer {
         packets
     }
 
+    /// Waits until the server has closed; gives the bytes that came before, undecoded.
+    pub async fn closed_after(&mut self) -> Vec<u8> {
+        let read = async { while self.stream.read_buf(&mut self.input).await.unwrap_or(0) > 0 {} };
+        patiently("the end of the connection", read).await;
+        self.input.split().to_vec()
+    }
+
     /// Everything that the server sends up to the answer to a PINGREQ: what it had to say so far.
     pub async fn so_far(&mut self) -> Vec<Packet> {
         self.send(Packet::PingReq).await;

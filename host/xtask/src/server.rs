@@ -22,14 +22,19 @@ pub(crate) struct Server {
 pub(crate) type Listeners<'a> = &'a [(&'a str, &'a str)];
 
 /// Writes a config file: listeners, a data folder, and the default policy.
-pub(crate) fn write_config(root: &Path, folder: &Path, listeners: Listeners) -> Result<PathBuf> {
+pub(crate) fn write_config(
+    root: &Path,
+    folder: &Path,
+    plugins: &Path,
+    listeners: Listeners,
+) -> Result<PathBuf> {
     let data = folder.join("data");
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let mut text = format!(
         "policy = {:?}\ndata = {:?}\n\n[plugins]\ndir = {:?}\n\n[listen]\n",
         root.join("policies/default.toml"),
         data,
-        root.join("target/plugins"),
+        plugins,
     );
     for (name, address) in listeners {
         text.push_str(&format!("{name} = {address:?}\n"));
@@ -95,15 +100,21 @@ impl Server {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// One value of the health listener's /metrics: the sum over all labels.
-    pub(crate) fn metric(&self, name: &str) -> Result<f64> {
+    /// Every listener with its address as a config file says it, so that another start takes the same.
+    pub(crate) fn where_it_listens(&self) -> Result<Vec<(String, String)>> {
+        ensure!(!self.addresses.is_empty(), "it listens nowhere");
+        Ok(self.addresses.clone().into_iter().collect())
+    }
+
+    /// One value of the health listener's /metrics: the sum over all labels that contain `label`.
+    pub(crate) fn metric(&self, name: &str, label: &str) -> Result<f64> {
         let mut stream = TcpStream::connect(self.address("health")?)?;
         stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
         let mut page = String::new();
         stream.read_to_string(&mut page)?;
         let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-        let values =
-            page.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        let values = page.lines().filter(of_name).filter(|line| line.contains(label));
+        let values = values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         Ok(values.sum())
     }
 
@@ -115,6 +126,12 @@ impl Server {
     /// Waits until the server ends by itself or by a signal.
     pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         self.child.wait().context("cannot wait for the server")
+    }
+
+    /// SIGKILL: nothing is flushed, nobody is told.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.wait().map(drop)
     }
 
     /// Stops the server as an operator does (SIGTERM), and waits for it.

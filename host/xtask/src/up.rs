@@ -25,14 +25,15 @@ pub(crate) const PEOPLE: &[(&str, &str, &str)] =
     &[("alice", "Alice Adler", "acme"), ("bob", "Bob Brandt", "acme"), ("carol", "Carol Chen", "globex")];
 
 /// The password of everybody in the demonstrations.
-pub(crate) const PASSWORD: &str = "postern";
+pub(crate) const PASSWORD: &str = "postern-demo";
 
 /// Builds, serves, adds the demo users, and waits for Ctrl-C.
 pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     plugins::build_all(root, false).context("the plugins do not build")?;
     sh::build_workspace(root)?;
 
-    let config = server::write_config(root, &root.join("target/up"), LISTENERS)?;
+    let config =
+        server::write_config(root, &root.join("target/up"), &root.join("target/plugins"), LISTENERS)?;
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen for signals")?;
     let mut server = Server::start(root, &config, LISTENERS, None)?;
     let id = server.id();

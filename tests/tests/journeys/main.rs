@@ -19,6 +19,7 @@ mod imports;
 mod login;
 mod packets;
 mod plugin_load;
+mod plugins_fail;
 mod presence;
 mod publish;
 mod security;

@@ -76,11 +76,14 @@ async fn s_malformed_connects_are_refused() {
             "{what}"
         );
     }
-    // An unknown level of MQTT is told so.
+    // An unknown level of MQTT is told so, in the words of 3.1.1 or of 5.
     let mut peer = Peer::to(&postern, "tcp").await;
-    peer.version = Version::V311;
     peer.send_bytes(&[0x10, 0x0c, 0, 4, b'M', b'Q', b'T', b'T', 9, 2, 0, 60, 0, 0]).await;
-    assert_eq!(told(peer).await, Some(ReasonCode::UnsupportedProtocolVersion));
+    let told = peer.closed_after().await;
+    assert!(
+        told == [0x20, 2, 0, 1] || told.starts_with(&[0x20, 3, 0, 0x84]) || told.get(3) == Some(&0x84),
+        "{told:x?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

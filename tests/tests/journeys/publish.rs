@@ -92,8 +92,8 @@ async fn a16_the_delivered_prefix_is_the_class() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a16_a_class_that_is_not_the_prefixs_is_refused() {
-    // A classify plugin that calls everything a notification.
-    let postern = Postern::start(|c| c.role("classify", "classify-wrong-class")).await;
+    // A classify plugin that never gives the prefix's class.
+    let postern = Postern::start(|c| c.rogue("classify", "nonsense", "always")).await;
     let (mut alice, mut bob) = (postern.session("alice", "phone").await, postern.session("bob", "pc").await);
     let ack = alice.send("bob", "m1", "hello").await;
     assert_eq!(ack.reason, ReasonCode::TopicNameInvalid);

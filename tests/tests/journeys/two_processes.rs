@@ -76,7 +76,7 @@ async fn a7_the_dynamic_group_issues_the_token_and_it_travels_over_the_bus() {
     nodes.login.user("alice").await;
     let login = nodes.login.login("alice", &password("alice"), "phone").await.unwrap();
     let heard = tap.heard();
-    assert!(heard.iter().any(|(subject, _)| subject == "token.issue"), "asked on the bus: {heard:?}");
+    assert!(heard.iter().any(|(subject, _)| subject == "postern.token.issue"), "asked on the bus: {heard:?}");
     assert!(heard.iter().any(|(_, payload)| payload.contains(&login.token.id)), "answered on the bus");
     // The login server has no token plugin that could have made it.
     let roles = nodes.login.json(&["plugin", "list"]).await.to_string();

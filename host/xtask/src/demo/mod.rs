@@ -1,0 +1,93 @@
+//! `cargo xtask demo`: the story, step by step, with real programs. Ends with a failure if a step does.
+
+mod cast;
+mod story;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::{plugins, sh};
+
+/// How to tell it.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Leave a plugin out, to see that it is missed
+    #[arg(long, value_name = "PLUGIN")]
+    without: Option<String>,
+}
+
+/// Tells the story.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
+    let folder = root.join("target/demo");
+    let components = components(root, &folder, options)?;
+    sh::build_workspace(root)?;
+    match std::fs::remove_dir_all(folder.join("data")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let begun = Instant::now();
+    let mut teller = Teller { step: 0 };
+    match story::tell(&mut teller, root, &folder, &components) {
+        Ok(()) => {
+            println!("\nThat was the story: {} steps in {}.", teller.step, sh::human(begun.elapsed()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            println!("\nStep {} failed: {error:#}", teller.step);
+            println!("The server's log: {}", folder.join("postern.log").display());
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// The plugin folder to serve from. Someone who took one plugin away wants to see what happens, so
+/// a folder with some of them is taken as it is.
+fn components(root: &Path, folder: &Path, options: &Options) -> Result<PathBuf> {
+    let built = root.join("target/plugins");
+    let count = |dir: &Path| std::fs::read_dir(dir).map_or(0, |files| files.flatten().count());
+    let sources = count(&root.join("plugins"));
+    if (1..sources).contains(&count(&built)) {
+        println!(
+            "Some plugins are missing in target/plugins: serving without them. To build them: cargo xtask plugins"
+        );
+        return Ok(built);
+    }
+    plugins::build_all(root, false).context("the plugins do not build")?;
+    let Some(left_out) = &options.without else { return Ok(built) };
+    let copy = folder.join("plugins");
+    std::fs::create_dir_all(&copy)?;
+    for file in std::fs::read_dir(&built)?.flatten() {
+        let to = copy.join(file.file_name());
+        if file.path().file_stem().is_some_and(|name| name == left_out.as_str()) {
+            std::fs::remove_file(to).ok();
+        } else {
+            std::fs::copy(file.path(), to)?;
+        }
+    }
+    Ok(copy)
+}
+
+/// Numbers the steps.
+pub(crate) struct Teller {
+    step: u32,
+}
+
+impl Teller {
+    /// Announces the next step.
+    fn step(&mut self, what: &str) {
+        self.step += 1;
+        println!("\n{:2}. {what}", self.step);
+    }
+
+    /// A figure or a fact below a step.
+    #[allow(clippy::unused_self)] // reads as speech
+    fn note(&self, what: &str) {
+        for line in what.lines() {
+            println!("    {line}");
+        }
+    }
+}

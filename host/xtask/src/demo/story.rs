@@ -1,0 +1,136 @@
+//! What happens: two people on a phone and a PC, a partner, an intruder, and a crash.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Teller;
+use super::cast::Place;
+use crate::server::{self, Listeners, Server};
+use crate::{sh, up};
+
+const LISTENERS: Listeners = &[
+    ("tcp", "127.0.0.1:0"),
+    ("tls", "127.0.0.1:0"),
+    ("http", "127.0.0.1:0"),
+    ("admin", "unix:target/demo/admin.sock"),
+    ("health", "127.0.0.1:0"),
+];
+
+/// Tells it; the first step that does not end as it should is the error.
+pub(crate) fn tell(teller: &mut Teller, root: &Path, folder: &Path, plugins: &Path) -> Result<()> {
+    let log = folder.join("postern.log");
+    let place = Place { root, folder };
+    let typed = Some(up::PASSWORD);
+
+    teller.step(
+        "The server starts on free ports, with fresh data; every rule in it is a WebAssembly component",
+    );
+    let config = server::write_config(root, folder, plugins, LISTENERS)?;
+    std::fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
+    let begun = Instant::now();
+    let server = Server::start(root, &config, LISTENERS, Some(&log))?;
+    teller.note(&format!("ready after {}", sh::human(begun.elapsed())));
+    teller.note(&server.cli(&["plugin", "list"], "")?);
+
+    teller.step("The operator adds Alice and Bob of acme, and Carol of globex, which supplies acme");
+    up::add_people(&server)?;
+    teller.note(&server.cli(&["user", "list"], "")?);
+
+    teller.step(
+        "Alice's phone logs in over HTTPS: profile, directory and token come after the password, not before",
+    );
+    let mut alice = place.enter(&server, "alice", "alice-phone", typed, &[])?;
+    alice.sees("logged in as Alice")?;
+    alice.sees("directory: carol")?;
+    teller
+        .step("...and signs in over MQTT by a proof derived from the token (the token itself stays at home)");
+    alice.sees("signed in as alice on tls")?;
+
+    teller.step("Bob's PC does the same; Alice sees him come");
+    let mut bob = place.enter(&server, "bob", "bob-pc", typed, &[])?;
+    bob.sees("signed in as bob on tls")?;
+    alice.sees("bob is online")?;
+
+    teller.step("They chat: a message is on disk before its sender is told, and forwarded at once");
+    alice.says("bob: hello from the phone")?;
+    alice.sees("stored: hello from the phone")?;
+    bob.sees("[alice] hello from the phone")?;
+    bob.says("alice: hello from the PC")?;
+    alice.sees("[bob] hello from the PC")?;
+
+    teller.step("Carol, of a partner organisation, writes to Alice; Alice's tablet sees what her phone sees");
+    let tablet = place.enter(&server, "alice", "alice-tablet", typed, &[])?;
+    tablet.sees("signed in as alice")?;
+    let mut carol = place.enter(&server, "carol", "carol-phone", typed, &[])?;
+    carol.sees("signed in as carol")?;
+    carol.says("alice: the parts are on their way")?;
+    alice.sees("[carol] the parts are on their way")?;
+    tablet.sees("[carol] the parts are on their way")?;
+    tablet.leaves()?;
+    carol.leaves()?;
+
+    teller.step("Bob goes; what is sent to him meanwhile is kept, and is there when he comes back");
+    bob.leaves()?;
+    alice.sees("bob is offline")?;
+    alice.says("bob: for when you are back")?;
+    alice.sees("stored: for when you are back")?;
+    let mut bob = place.enter(&server, "bob", "bob-pc", None, &[])?;
+    bob.sees("still logged in")?;
+    bob.sees("[alice] for when you are back")?;
+    alice.sees("bob is online")?;
+
+    teller.step("An intruder guesses a password; a phone on plain TCP signs in, but may not chat there");
+    let intruder = place.enter(&server, "alice", "mallorys-phone", Some("a guess"), &[])?;
+    intruder.sees("login refused")?;
+    intruder.gives_up()?;
+    let mut plain = place.enter(&server, "alice", "alice-car", typed, &["--listener", "tcp"])?;
+    plain.sees("signed in as alice on tcp")?;
+    plain.says("bob: over the open road")?;
+    plain.sees("refused (NotAuthorized)")?;
+    plain.leaves()?;
+
+    teller.step("The server is killed in the middle of everything (SIGKILL), and started again");
+    let listeners = server.where_it_listens()?;
+    let listeners: Vec<(&str, &str)> =
+        listeners.iter().map(|(name, at)| (name.as_str(), at.as_str())).collect();
+    server::write_config(root, folder, plugins, &listeners)?;
+    alice.says("bob: just before the crash")?;
+    alice.sees("stored: just before the crash")?;
+    server.kill()?;
+    let begun = Instant::now();
+    let server = Server::start(root, &config, &listeners, Some(&log))?;
+    teller.note(&format!("ready again after {}", sh::human(begun.elapsed())));
+    alice.sees("signed in as alice on tls")?;
+    bob.sees("signed in as bob on tls")?;
+
+    teller.step("The devices have come back by themselves; nothing that was acknowledged is missing");
+    alice.says("bob: and after it")?;
+    bob.sees("[alice] and after it")?;
+    bob.says("/history alice")?;
+    for text in
+        ["hello from the phone", "hello from the PC", "for when you are back", "just before the crash"]
+    {
+        bob.sees(text)?;
+    }
+    bob.sees("history with alice: 5 messages")?;
+    alice.leaves()?;
+    bob.leaves()?;
+
+    teller.step("The figures");
+    figures(teller, &server)?;
+
+    teller.step("The server stops in order");
+    server.stop()
+}
+
+/// Figures since the restart, from /metrics.
+fn figures(teller: &Teller, server: &Server) -> Result<()> {
+    for role in ["login", "token", "classify", "store"] {
+        let calls = server.metric("postern_plugin_calls_total", &format!("role=\"{role}\""))?;
+        teller.note(&format!("{calls:6} calls of the role {role}"));
+        ensure!(calls > 0.0 || role == "login", "the role {role} was never asked");
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! The generator of `cargo xtask bench`: a process of its own, so that its CPU time is not the server's.
+//!
+//! One request a line on stdin, as JSON; one answer a line on stdout. A request that failed answers
+//! `{"error": …}`, and the next one is served all the same.
+//!
+//! ```text
+//! login      devices log in once, for all that follows          people
+//! messages   publishers → recipients, windows in flight         messages: pump (packets in batches), meter
+//! start      from the start of a server to its first CONNACK    start
+//! bytes      what a sign-in and a message weigh on the wire     bytes: tally (a counting proxy)
+//! ```
+#![allow(clippy::large_futures, reason = "a generator: its links do not rest")]
+
+mod bytes;
+mod messages;
+mod meter;
+mod people;
+mod pump;
+mod start;
+mod tally;
+
+use std::io::{BufRead, Write};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// What `cargo xtask bench` can ask for.
+#[derive(Deserialize)]
+#[serde(tag = "ask", rename_all = "lowercase", deny_unknown_fields)]
+enum Request {
+    /// Log devices in.
+    Login(people::Request),
+    /// Push messages through a server for a while.
+    Messages(messages::Request),
+    /// Start a server, until it says CONNACK.
+    Start(start::Request),
+    /// Count bytes.
+    Bytes(bytes::Request),
+}
+
+fn main() -> Result<()> {
+    // One thread: what it can do is measured against what the server can, and shown.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut people = people::People::default();
+    for line in std::io::stdin().lock().lines() {
+        let answer = runtime.block_on(serve(&line?, &mut people));
+        let answer = answer.unwrap_or_else(|error| json!({ "error": format!("{error:#}") }));
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{answer}").and_then(|()| out.flush())?;
+    }
+    Ok(())
+}
+
+async fn serve(line: &str, people: &mut people::People) -> Result<Value> {
+    match serde_json::from_str(line).context("the request")? {
+        Request::Login(request) => people.log_in(&request),
+        Request::Messages(request) => messages::run(&request, people).await,
+        Request::Start(request) => start::run(&request, people).await,
+        Request::Bytes(request) => bytes::run(&request, people).await,
+    }
+}

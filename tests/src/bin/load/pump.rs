@@ -1,0 +1,127 @@
+//! A client's end of a link, in batches: one read brings many packets, one write takes many.
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::{Buf, BytesMut};
+use postern_broker::wire::{
+    Connect, Decoded, Decoder, Packet, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, Version, encode,
+};
+use postern_tests::text;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The largest packet taken, bytes.
+const MAX_PACKET: u32 = 1 << 20;
+/// What one read brings at most, bytes.
+const READ: usize = 64 << 10;
+
+/// One link.
+pub(crate) struct Line<S> {
+    stream: S,
+    decoder: Decoder,
+    input: BytesMut,
+    /// Packets to be written by the next [`Line::flush`].
+    pub(crate) output: BytesMut,
+    /// The link's version.
+    pub(crate) version: Version,
+}
+
+/// A TCP connection without Nagle's algorithm.
+pub(crate) async fn tcp(address: &str) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).await.with_context(|| address.to_owned())?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+    /// Signs in on a connection.
+    pub(crate) async fn open(stream: S, connect: Connect) -> Result<Self> {
+        let version = connect.version;
+        let decoder = Decoder::client(version, MAX_PACKET);
+        let mut line = Line { stream, decoder, input: BytesMut::new(), output: BytesMut::new(), version };
+        line.send(&Packet::Connect(Box::new(connect)))?;
+        line.flush().await?;
+        match line.packet().await? {
+            Packet::ConnAck(ack) if ack.reason == ReasonCode::Success => Ok(line),
+            other => bail!("the CONNECT was answered by {other:?}"),
+        }
+    }
+
+    /// Subscribes to one filter.
+    pub(crate) async fn subscribe(&mut self, filter: &str, qos: QoS) -> Result<()> {
+        let packet_id = std::num::NonZeroU16::MAX;
+        let filter = SubscribeFilter {
+            filter: text(filter),
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::DoNotSend,
+        };
+        let filters = vec![filter];
+        self.send(&Packet::Subscribe(Subscribe {
+            packet_id,
+            subscription_id: None,
+            user_properties: Vec::new(),
+            filters,
+        }))?;
+        self.flush().await?;
+        loop {
+            if let Packet::SubAck(ack) = self.packet().await? {
+                ensure!(ack.reasons.iter().all(|reason| !reason.is_error()), "SUBACK: {:?}", ack.reasons);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Puts a packet to what is to be written.
+    pub(crate) fn send(&mut self, packet: &Packet) -> Result<()> {
+        encode(packet, self.version, &mut self.output).context("encode")
+    }
+
+    /// Writes what there is to write.
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        if !self.output.is_empty() {
+            self.stream.write_all(&self.output).await?;
+            self.stream.flush().await?;
+            self.output.clear();
+        }
+        Ok(())
+    }
+
+    /// Waits for more bytes, once.
+    pub(crate) async fn fill(&mut self) -> Result<()> {
+        self.input.reserve(READ);
+        let read = self.stream.read_buf(&mut self.input).await?;
+        ensure!(read > 0, "the server has closed the link");
+        Ok(())
+    }
+
+    /// The next packet that has come whole.
+    pub(crate) fn next(&mut self) -> Result<Option<Packet>> {
+        if self.input.is_empty() {
+            return Ok(None);
+        }
+        match self.decoder.decode(&self.input).context("decode")? {
+            Decoded::Incomplete { .. } => Ok(None),
+            Decoded::Packet { packet: Packet::Disconnect(farewell), .. } => bail!("the server said {farewell:?}"),
+            Decoded::Packet { packet, consumed } => {
+                self.input.advance(consumed);
+                Ok(Some(packet))
+            }
+        }
+    }
+
+    /// Waits for the next packet.
+    pub(crate) async fn packet(&mut self) -> Result<Packet> {
+        loop {
+            if let Some(packet) = self.next()? {
+                return Ok(packet);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Bytes that have come and are not decoded yet.
+    pub(crate) fn undecoded(&self) -> usize {
+        self.input.len()
+    }
+}
