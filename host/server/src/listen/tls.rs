@@ -252,6 +252,23 @@ mod tests {
         assert!(matches!(refused(day(19_000)), TlsError::NotYet { .. }));
     }
 
+    /// As `openssl req -x509` makes them: an authority that signs itself and serves.
+    #[test]
+    fn an_expired_self_signed_certificate_is_refused_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, key) = (dir.path().join("c.pem"), dir.path().join("k.pem"));
+        let pair = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
+        std::fs::write(&certificate, params.self_signed(&pair).unwrap().pem()).unwrap();
+        std::fs::write(&key, pair.serialize_pem()).unwrap();
+        let at = |days| Certificates::from_files(&certificate, &key, day(days));
+        assert!(at(18_400).is_ok());
+        assert!(matches!(at(18_630).err(), Some(TlsError::Expired { .. })));
+    }
+
     #[test]
     fn wrong_files_are_refused_by_name() {
         let (dir, files) = files();
