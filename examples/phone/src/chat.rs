@@ -4,13 +4,15 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io::BufRead;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use phone::sign_in::{options_v5, renew_v5, trust};
 use phone::{Api, Broker, Device};
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{DisconnectReasonCode, Packet, PubAck, PubAckReason, PublishProperties};
-use rumqttc::v5::{AsyncClient, Event, EventLoop};
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectReturnCode, DisconnectReasonCode, Packet, PubAck, PubAckReason, PublishProperties,
+};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop};
 use tokio::sync::mpsc;
 
 use crate::screen::{self, Shown, say};
@@ -59,7 +61,7 @@ pub(crate) async fn run(api: Api, mut device: Device, listener: &str, ca: &[u8])
         tokio::select! {
             event = events.poll() => match event {
                 Ok(event) => chat.event(event),
-                Err(error) => chat.lost(&mut events, &error.to_string()).await?,
+                Err(error) => chat.lost(&mut events, &error).await?,
             },
             line = lines.recv(), if !chat.is_full() => match line.as_deref().map(|l| parse(l, &chat.device.login().user)) {
                 None | Some(Line::Quit) => break,
@@ -147,8 +149,17 @@ impl Chat {
     }
 
     /// The link is gone. A proof is good once, so the next CONNECT needs a new one.
-    async fn lost(&mut self, events: &mut EventLoop, why: &str) -> Result<()> {
-        say(&format!("link lost: {why}"));
+    async fn lost(&mut self, events: &mut EventLoop, error: &ConnectionError) -> Result<()> {
+        use ConnectReturnCode::{ConnectionRateExceeded, ServerBusy, ServerUnavailable};
+        match error {
+            ConnectionError::ConnectionRefused(ServerUnavailable | ServerBusy | ConnectionRateExceeded) => {
+                say("the server cannot let us in now, trying again");
+            }
+            ConnectionError::ConnectionRefused(why) => {
+                bail!("sign-in refused ({why:?}): log in anew with --login")
+            }
+            _ => say("link lost, coming back"),
+        }
         tokio::time::sleep(RETRY).await;
         renew_v5(&mut self.device, &self.broker, &mut events.options)?;
         Ok(())
@@ -164,7 +175,7 @@ impl Chat {
         while !self.handed.is_empty() || !self.sent.is_empty() {
             match events.poll().await {
                 Ok(event) => self.event(event),
-                Err(error) => self.lost(events, &error.to_string()).await?,
+                Err(error) => self.lost(events, &error).await?,
             }
         }
         self.client.disconnect().await?;

@@ -93,3 +93,66 @@ fn fields(fields: &[&[u8]]) -> Vec<u8> {
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn vectors() -> Value {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol/sign-in-vectors.json");
+        serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+    }
+
+    fn signing<'a>(keys: &'a Value, of: &'a Value) -> Signing<'a> {
+        let text = |key: &str| of[key].as_str().unwrap_or("0");
+        Signing {
+            token_id: keys["token_id"].as_str().unwrap(),
+            client_id: text("client_id"),
+            transport: text("transport"),
+            listener: text("listener"),
+            counter: text("counter").parse().unwrap(),
+            time_ms: text("proof_time_ms").parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a8_proofs_are_those_of_the_published_vectors() {
+        let vectors = vectors();
+        let (keys, proofs) = (&vectors["keys"], vectors["proofs"].as_array().unwrap());
+        assert!(!proofs.is_empty());
+        for expected in proofs {
+            let key = keys["proof_key_base64url"].as_str().unwrap();
+            assert_eq!(proof(key, signing(keys, expected)).unwrap(), expected["password"]);
+        }
+    }
+
+    #[test]
+    fn a8_answers_are_those_of_the_published_vectors() {
+        let vectors = vectors();
+        let (keys, answers) = (&vectors["keys"], vectors["answers"].as_array().unwrap());
+        assert!(!answers.is_empty());
+        for expected in answers {
+            assert_eq!(expected["method"], AUTH_METHOD);
+            let challenge = bytes(&expected["challenge_hex"]);
+            let key = keys["proof_key_base64url"].as_str().unwrap();
+            let answer = answer(key, signing(keys, expected), &challenge).unwrap();
+            assert_eq!(answer, bytes(&expected["answer_data_hex"]));
+        }
+    }
+
+    #[test]
+    fn a8_a_key_that_is_none_makes_no_proof() {
+        let vectors = vectors();
+        let signing = signing(&vectors["keys"], &vectors["proofs"][0]);
+        for key in ["", "AAAA", "not base64url!"] {
+            assert!(proof(key, signing).is_err());
+        }
+    }
+
+    fn bytes(hex: &Value) -> Vec<u8> {
+        let pairs = hex.as_str().unwrap().as_bytes().chunks(2);
+        pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    }
+}
