@@ -3,7 +3,7 @@
 //! Errors live beside their code; here they become a reason code (MQTT 5), a return code or a close
 //! (3.x), and a counter. The log gets the cause, the peer only what it may know.
 
-use postern_broker::wire::{DecodeError, ReasonCode, Version};
+use postern_broker::wire::{DecodeError, ReasonCode};
 
 /// Why a link, a sign-in or a message was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,9 +41,6 @@ pub enum Refusal {
     /// This node does not hold the broker role (A2).
     #[error("this server takes no MQTT clients")]
     WrongGroup,
-    /// Too many of something.
-    #[error("too many {0}")]
-    TooMany(&'static str),
     /// The token has expired while the link was live.
     #[error("token expired")]
     Expired,
@@ -71,7 +68,6 @@ impl Refusal {
             Refusal::Topic(_) => ReasonCode::TopicNameInvalid,
             Refusal::Unavailable(..) => ReasonCode::ServerUnavailable,
             Refusal::WrongGroup => ReasonCode::UseAnotherServer,
-            Refusal::TooMany(_) => ReasonCode::QuotaExceeded,
             Refusal::Expired => ReasonCode::MaximumConnectTime,
         }
     }
@@ -97,12 +93,6 @@ impl Refusal {
         }
     }
 
-    /// Whether the peer must hear of it by a DISCONNECT: after a take-over or a peer's own end it
-    /// is told by reason alone; a 3.x peer has no DISCONNECT from the server.
-    pub fn is_told_to(version: Version) -> bool {
-        version == Version::V5
-    }
-
     /// A label for `postern_refused_total`; a fixed set, so no peer can grow it.
     pub fn label(&self) -> &'static str {
         match self {
@@ -118,7 +108,6 @@ impl Refusal {
             Refusal::Topic(_) => "topic",
             Refusal::Unavailable(..) => "unavailable",
             Refusal::WrongGroup => "wrong-group",
-            Refusal::TooMany(_) => "too-many",
             Refusal::Expired => "expired",
             Refusal::Closed(_) => "closed",
         }

@@ -1,6 +1,6 @@
 //! The only wiring: what is built, in which order, and who is handed what.
 //!
-//! config → policy → plugin files are there → addresses → data folder → certificate → database →
+//! config → policy → plugin files are there → data folder → addresses → certificate → database →
 //! keys → plugins (checked, prepared) → bus → tasks → `listening …` → until a signal → drain
 //!
 //! Everything that can be refused is refused before the database is opened, so that a wrong start
@@ -21,7 +21,7 @@ use ulid::Ulid;
 use crate::{
     admin::{self, Admin},
     audit::Audit,
-    config::{AdminAddress, Config},
+    config::Config,
     control::{
         cursors::Cursors, heard, history, ids::AssignedIds, ingest::Ingest, people::People,
         presence::Presence, push::Push, tokens::Tokens, wire::BrokerAddress,
@@ -44,8 +44,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let _full = drain::survive_full_files().context("signals")?;
     let policy = Arc::new(Policy::load(&config.policy)?);
     let files = policy.files(&config)?;
-    let bound = Bound::all(&config).await?;
     let data = DataDir::open(&config.data)?;
+    let bound = Bound::all(&config).await?;
     let certificates = Certificates::load(&config, &data, UnixTime::now())?;
     let keyring = match config.master_key.clone() {
         Some(keyring) => keyring,
@@ -64,7 +64,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     crate::plugins::load(&runtime, &policy, &files, &slots).await?;
     if config.roles.broker {
         let admits = slots.token().admits_anonymous().await.context("role token")?;
-        policy::refuse_anonymous_off_loopback(&bound.addresses(), admits)?;
+        policy::refuse_anonymous_off_loopback(&bound.addresses(), admits)
+            .map_err(|e| config.error("policy", e))?;
     }
 
     let background = Background::default();
@@ -120,9 +121,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     drain::links(node.as_ref().map(|n| &*n.broker), &links, &stop, grace).await;
     background.finish().await;
     database.close().await;
-    if let AdminAddress::Unix(path) = &config.listen.admin {
-        let _ = std::fs::remove_file(path);
-    }
     info!("stopped");
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use postern_broker::{Broker, Link, Message, wire::Text};
 use postern_guest::{
-    CallError, Slots,
+    CallError, Down, Slots,
     roles::store::{self, Place, Saved, StoreError},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +19,9 @@ use crate::{clock, tasks::Background};
 
 /// Messages in one transaction, at most: bounds the time that the first of them waits.
 const BATCH: usize = 512;
+/// Bytes of bodies in one transaction, at most, unless one submission has more: the plugin's memory
+/// holds them twice.
+const BATCH_BYTES: usize = 4 << 20;
 /// Submissions that may wait; each is bounded by what one read brings.
 const WAITING: usize = 4_096;
 /// Committed batches that may wait for their delivery.
@@ -100,9 +103,12 @@ async fn commit(
         let mut rest = std::mem::take(&mut waiting).into_iter().peekable();
         while rest.peek().is_some() {
             let mut batch = Vec::new();
-            let mut size = 0;
-            while let Some(next) = rest.next_if(|next| size == 0 || size + next.messages.len() <= BATCH) {
-                size += next.messages.len();
+            let (mut count, mut bytes) = (0, 0);
+            while let Some(next) = rest.next_if(|next| {
+                count == 0 || (count + next.messages.len() <= BATCH && bytes + next.bytes() <= BATCH_BYTES)
+            }) {
+                count += next.messages.len();
+                bytes += next.bytes();
                 batch.push(next);
             }
             let stored = store_batch(batch, &slots).await;
@@ -113,33 +119,63 @@ async fn commit(
     }
 }
 
+impl Submission {
+    fn bytes(&self) -> usize {
+        self.messages.iter().map(|m| m.stored.body.len() + m.stored.properties.len()).sum()
+    }
+}
+
+/// What a submission needs after its messages went to the store role.
+struct Sent {
+    deliveries: Vec<Delivery>,
+    reply: oneshot::Sender<Vec<Outcome>>,
+}
+
 /// One transaction; answers every submission, gives what is new.
 async fn store_batch(batch: Vec<Submission>, slots: &Slots) -> Committed {
     let mut messages = Vec::new();
-    let batch: Vec<_> = batch
-        .into_iter()
-        .map(|submission| {
-            let take = |m: Incoming| {
-                messages.push(m.stored);
-                m.delivery
-            };
-            (submission.messages.into_iter().map(take).collect::<Vec<_>>(), submission.reply)
-        })
-        .collect();
-    let expected = messages.len();
-    let answer = slots.store().save(messages).await;
+    let mut sent = Vec::new();
+    for submission in batch {
+        let mut deliveries = Vec::with_capacity(submission.messages.len());
+        for Incoming { stored, delivery } in submission.messages {
+            messages.push(stored);
+            deliveries.push(delivery);
+        }
+        sent.push(Sent { deliveries, reply: submission.reply });
+    }
+    let messages: Arc<[store::Message]> = messages.into();
+    let mut fresh = Vec::with_capacity(messages.len());
+    match slots.store().save(messages.clone()).await {
+        // C5: what breaks the plugin costs its own call. Somebody's message did; it must not take its
+        // neighbours along again and again, so each sender's are tried apart.
+        Err(CallError::Down(Down::Trapped | Down::Slow)) if sent.len() > 1 => {
+            let mut at = 0;
+            for part in sent {
+                let end = at + part.deliveries.len();
+                let own: Arc<[store::Message]> = messages.get(at..end).unwrap_or_default().into();
+                at = end;
+                let answer = slots.store().save(own).await;
+                settle(vec![part], answer, &mut fresh);
+            }
+        }
+        answer => settle(sent, answer, &mut fresh),
+    }
+    fresh
+}
+
+/// Tells the senders what became of their messages.
+fn settle(sent: Vec<Sent>, answer: Result<Vec<Saved>, CallError<StoreError>>, fresh: &mut Committed) {
     let mut saved = match answer {
-        Ok(saved) if saved.len() == expected => Ok(saved.into_iter()),
-        Ok(saved) => Err(format!("the plugin answered {} of {expected} messages", saved.len())),
+        Ok(saved) => Ok(saved.into_iter()),
         Err(CallError::Answer(StoreError::Unavailable(why))) => Err(why),
         Err(CallError::Down(down)) => Err(down.to_string()),
     };
     if let Err(why) = &saved {
-        warn!(messages = expected, why, "storage refused a batch");
-        metrics::counter!("postern_store_refused_total").increment(expected as u64);
+        let count: usize = sent.iter().map(|s| s.deliveries.len()).sum();
+        warn!(messages = count, why, "storage refused a batch");
+        metrics::counter!("postern_store_refused_total").increment(count as u64);
     }
-    let mut fresh = Vec::with_capacity(expected);
-    for (deliveries, reply) in batch {
+    for Sent { deliveries, reply } in sent {
         let outcomes = deliveries.into_iter().map(|delivery| match &mut saved {
             Err(why) => Outcome::Unavailable(why.clone()),
             Ok(saved) => match saved.next() {
@@ -158,7 +194,6 @@ async fn store_batch(batch: Vec<Submission>, slots: &Slots) -> Committed {
         // The link may be gone: its messages are stored all the same.
         let _ = reply.send(outcomes.collect());
     }
-    fresh
 }
 
 async fn deliver(mut committed: mpsc::Receiver<Committed>, broker: Arc<Broker>) {

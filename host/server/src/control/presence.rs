@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use postern_broker::{
-    Broker, Message, Timestamp,
+    Broker, Link, Message, Timestamp,
     topic::TopicName,
     wire::{QoS, Text},
 };
@@ -41,8 +41,9 @@ pub struct Presence {
 struct Here {
     /// Live links of each user.
     links: HashMap<String, usize>,
-    /// Users on this node by the organisations whose people they may see.
-    watchers: HashMap<String, HashMap<String, usize>>,
+    /// Links that get presence, by the organisations whose people their users may see. Links, not
+    /// users: a plain link of the same user may get none of it (rule 2).
+    watchers: HashMap<String, Vec<Arc<Link>>>,
 }
 
 struct Known {
@@ -67,14 +68,19 @@ impl Presence {
 
     /// A link of `profile`'s user has signed in. `counted` is set when it has been counted, so that
     /// a link which ends half-way knows whether it has to leave.
-    pub async fn arrived(&self, profile: &Profile, partners: &[Partner], counted: &AtomicBool) {
+    pub async fn arrived(
+        &self,
+        profile: &Profile,
+        partners: &[Partner],
+        link: &Arc<Link>,
+        counted: &AtomicBool,
+    ) {
         let _order = self.order.lock().await;
         counted.store(true, Ordering::Release);
         let first = {
             let mut here = self.here.lock();
             for org in visible(profile, partners) {
-                let watchers = here.watchers.entry(org.to_owned()).or_default();
-                *watchers.entry(profile.user.clone()).or_default() += 1;
+                here.watchers.entry(org.to_owned()).or_default().push(link.clone());
             }
             let links = here.links.entry(profile.user.clone()).or_default();
             *links += 1;
@@ -86,13 +92,13 @@ impl Presence {
     }
 
     /// A link of `profile`'s user has ended.
-    pub async fn left(&self, profile: &Profile, partners: &[Partner]) {
+    pub async fn left(&self, profile: &Profile, partners: &[Partner], link: &Arc<Link>) {
         let _order = self.order.lock().await;
         let last = {
             let mut here = self.here.lock();
             for org in visible(profile, partners) {
                 if let Some(watchers) = here.watchers.get_mut(org) {
-                    count_down(watchers, &profile.user);
+                    watchers.retain(|watcher| !Arc::ptr_eq(watcher, link));
                     if watchers.is_empty() {
                         here.watchers.remove(org);
                     }
@@ -127,61 +133,54 @@ impl Presence {
 
     /// A node told a change: push it to those here who may see it, if the user's state changed.
     pub fn changed(&self, change: PresenceChange) {
-        let at = Timestamp(change.at);
-        let flipped = {
-            let mut known = self.known.lock();
-            if change.online {
-                let entry = known.entry(change.user.clone()).or_insert_with(|| Known {
-                    org: change.org.clone(),
-                    nodes: HashSet::new(),
-                    since: at,
-                });
-                entry.nodes.insert(change.node);
-                entry.nodes.len() == 1
-            } else if let Some(entry) = known.get_mut(&change.user) {
-                entry.nodes.remove(&change.node);
-                let gone = entry.nodes.is_empty();
-                if gone {
-                    known.remove(&change.user);
-                }
-                gone
-            } else {
-                false
-            }
-        };
-        if !flipped {
+        let (at, now) = (Timestamp(change.at), clock::now());
+        // Held to the end: a snapshot that is being taken must not overtake the change, or be
+        // overtaken by it.
+        let mut known = self.known.lock();
+        if !note(&mut known, &change) {
             return;
         }
-        let Some(message) = self.push.status(&change.user, change.online, at, clock::now()) else { return };
-        let audience: Vec<String> = {
-            let here = self.here.lock();
-            let watchers = here.watchers.get(&change.org);
-            watchers.map(|w| w.keys().cloned().collect()).unwrap_or_default()
-        };
-        let now = clock::now();
-        for user in audience {
-            self.broker.deliver_to_user(&user, &message, now);
+        let Some(message) = self.push.status(&change.user, change.online, at, now) else { return };
+        let watchers = self.here.lock().watchers.get(&change.org).cloned().unwrap_or_default();
+        for link in watchers {
+            self.broker.deliver_to_link(&link, &message);
         }
         // Retained, for subscribers that are not signed-in devices.
         let retained = Arc::new(Message { retain: true, ..(*message).clone() });
         self.broker.publish(&retained, None, now);
     }
 
-    /// The present state of everyone whom this user may see and who is online, for the sign-in
-    /// push (A11, A12).
-    pub fn visible_to(&self, profile: &Profile, partners: &[Partner]) -> Vec<Arc<Message>> {
+    /// Sends a link the present state of everyone online whom its user may see: the first class of
+    /// the sign-in push (A11, A12).
+    pub fn snapshot(&self, profile: &Profile, partners: &[Partner], link: &Link) {
         let orgs: HashSet<&str> = visible(profile, partners).collect();
         let now = clock::now();
-        let online: Vec<(String, Timestamp)> = {
-            let known = self.known.lock();
-            known
-                .iter()
-                .filter(|(_, k)| orgs.contains(k.org.as_str()))
-                .map(|(u, k)| (u.clone(), k.since))
-                .collect()
-        };
-        online.iter().filter_map(|(user, since)| self.push.status(user, true, *since, now)).collect()
+        let known = self.known.lock();
+        for (user, state) in known.iter().filter(|(_, k)| orgs.contains(k.org.as_str())) {
+            if let Some(message) = self.push.status(user, true, state.since, now) {
+                self.broker.deliver_to_link(link, &message);
+            }
+        }
     }
+}
+
+/// Notes a change; true when the user's state is another now.
+fn note(known: &mut HashMap<String, Known>, change: &PresenceChange) -> bool {
+    if change.online {
+        let entry = known.entry(change.user.clone()).or_insert_with(|| Known {
+            org: change.org.clone(),
+            nodes: HashSet::new(),
+            since: Timestamp(change.at),
+        });
+        return entry.nodes.insert(change.node.clone()) && entry.nodes.len() == 1;
+    }
+    let Some(entry) = known.get_mut(&change.user) else { return false };
+    entry.nodes.remove(&change.node);
+    let gone = entry.nodes.is_empty();
+    if gone {
+        known.remove(&change.user);
+    }
+    gone
 }
 
 /// The organisations whose people a user may see (A13).

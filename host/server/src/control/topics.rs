@@ -168,13 +168,12 @@ mod tests {
             "note/all",
             "note/u/bob",
             "status/+",
+            "status/#",
             "status/alice",
         ] {
             assert!(is_own_feed(filter, "bob", &groups), "{filter}");
         }
-        for filter in
-            ["im/#", "#", "im/u/alice/+", "im/u/+/bob", "im/g/hr/+", "note/#", "status/#", "plant/+"]
-        {
+        for filter in ["im/#", "#", "im/u/alice/+", "im/u/+/bob", "im/g/hr/+", "note/#", "plant/+"] {
             assert!(!is_own_feed(filter, "bob", &groups), "{filter}");
         }
     }

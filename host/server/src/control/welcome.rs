@@ -36,10 +36,8 @@ pub struct Welcomed {
 impl Welcomed {
     /// Pushes presence, then begins the feed of notifications and instant messages.
     pub async fn begin(self, node: Arc<Node>, link: Arc<Link>) {
-        node.presence.arrived(&self.profile, &self.partners, &self.counted).await;
-        for status in node.presence.visible_to(&self.profile, &self.partners) {
-            node.broker.deliver_to_link(&link, &status);
-        }
+        node.presence.arrived(&self.profile, &self.partners, &link, &self.counted).await;
+        node.presence.snapshot(&self.profile, &self.partners, &link);
         loop {
             match self.cursor(&node).await {
                 Ok(cursor) => return link.start_feed(cursor, QoS::AtLeastOnce),

@@ -27,6 +27,7 @@ pub enum Group {
 /// Why a request was refused.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, thiserror::Error)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[allow(clippy::enum_variant_names)] // the one who asks is denied, or something is wrong with the asking
 pub enum Denied {
     /// The one who asks may not.
     #[error("denied")]

@@ -5,7 +5,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -16,45 +16,70 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
+const SECOND: Duration = Duration::from_secs(1);
+
 /// How many connections may be open, in total and from one address.
 pub struct Gate {
     room: Arc<Semaphore>,
     per_address: usize,
-    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    per_second: u32,
+    by_address: Addresses,
 }
+
+type Addresses = Arc<Mutex<HashMap<IpAddr, Visits>>>;
+
+/// What one address does.
+struct Visits {
+    open: usize,
+    /// The second that is being counted, and the connections in it.
+    since: Instant,
+    fresh: u32,
+}
+
+/// Addresses remembered for their rate alone before the quiet ones are forgotten.
+const REMEMBERED: usize = 10_000;
 
 /// A connection's place; given back when dropped.
 pub struct Place {
     _room: OwnedSemaphorePermit,
     address: IpAddr,
-    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    by_address: Addresses,
 }
 
 impl Gate {
-    /// A gate for `total` connections, `per_address` of them from one IP address.
-    pub fn new(total: usize, per_address: usize) -> Self {
+    /// A gate for `total` connections, `per_address` of them from one IP address, which may open
+    /// `per_second` new ones a second.
+    pub fn new(total: usize, per_address: usize, per_second: u32) -> Self {
         let room = Arc::new(Semaphore::new(total.min(Semaphore::MAX_PERMITS)));
-        Gate { room, per_address, by_address: Arc::default() }
+        Gate { room, per_address, per_second, by_address: Arc::default() }
     }
 
     fn admit(&self, room: OwnedSemaphorePermit, address: IpAddr) -> Option<Place> {
-        let mut counts = self.by_address.lock();
-        let count = counts.entry(address).or_default();
-        if *count >= self.per_address {
+        let now = Instant::now();
+        let mut all = self.by_address.lock();
+        if all.len() >= REMEMBERED {
+            all.retain(|_, visits| visits.open > 0 || now - visits.since < SECOND);
+        }
+        let visits = all.entry(address).or_insert(Visits { open: 0, since: now, fresh: 0 });
+        if now - visits.since >= SECOND {
+            (visits.since, visits.fresh) = (now, 0);
+        }
+        if visits.open >= self.per_address || visits.fresh >= self.per_second {
             return None;
         }
-        *count += 1;
+        visits.open += 1;
+        visits.fresh += 1;
         Some(Place { _room: room, address, by_address: self.by_address.clone() })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = self.by_address.lock();
-        if let Some(count) = counts.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.address);
+        let mut all = self.by_address.lock();
+        if let Some(visits) = all.get_mut(&self.address) {
+            visits.open -= 1;
+            if visits.open == 0 && visits.since.elapsed() >= SECOND {
+                all.remove(&self.address);
             }
         }
     }
@@ -84,7 +109,7 @@ pub async fn accept<F, A>(
         };
         let Some(place) = gate.admit(permit, peer.ip()) else {
             metrics::counter!("postern_refused_total", "reason" => "connections-per-address").increment(1);
-            debug!(%peer, "too many connections from this address");
+            debug!(%peer, "too many connections from this address, or too fast");
             continue;
         };
         if let Err(e) = stream.set_nodelay(true) {

@@ -23,10 +23,19 @@ pub struct Bound {
 
 /// The admin listener.
 pub enum Admin {
-    /// A socket file; removed when the program ends.
-    Unix(UnixListener, PathBuf),
+    /// A socket file.
+    Unix(UnixListener, SocketFile),
     /// TLS and a token.
     Network(TcpListener, SocketAddr),
+}
+
+/// The file of a socket: gone with its owner, also when a start is refused half-way.
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl Bound {
@@ -69,7 +78,7 @@ impl Bound {
         let mut lines: Vec<_> =
             self.public.iter().map(|(name, _, at)| (name.as_str(), at.to_string())).collect();
         lines.push(match &self.admin {
-            Admin::Unix(_, path) => ("admin", format!("unix:{}", path.display())),
+            Admin::Unix(_, file) => ("admin", format!("unix:{}", file.0.display())),
             Admin::Network(_, at) => ("admin", at.to_string()),
         });
         lines.extend(self.health.as_ref().map(|(_, at)| ("health", at.to_string())));
@@ -108,7 +117,13 @@ fn unix(config: &Config, path: &Path) -> Result<Admin, ConfigError> {
         }
         std::fs::remove_file(path).map_err(wrong)?;
     }
-    let listener = UnixListener::bind(path).map_err(wrong)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(wrong)?;
-    Ok(Admin::Unix(listener, path.to_owned()))
+    // Under another name until nobody else may open it.
+    let beside = path.with_extension(format!("{}.new", std::process::id()));
+    let listener = UnixListener::bind(&beside).map_err(wrong)?;
+    let narrowed = std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600));
+    narrowed.and_then(|()| std::fs::rename(&beside, path)).map_err(|e| {
+        let _ = std::fs::remove_file(&beside);
+        wrong(e)
+    })?;
+    Ok(Admin::Unix(listener, SocketFile(path.to_owned())))
 }

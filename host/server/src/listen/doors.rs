@@ -42,17 +42,25 @@ impl Doors<'_> {
     /// clients are refused (A2).
     pub fn open(self, bound: Bound, node: Option<Arc<Node>>, application: Router, routers: Routers) {
         let limits = &self.config.limits;
-        let gate = Arc::new(Gate::new(limits.connections as usize, limits.connections_per_address as usize));
+        let gate = Arc::new(Gate::new(
+            limits.connections as usize,
+            limits.connections_per_address as usize,
+            limits.connects_per_address_per_second,
+        ));
         for (name, listener, _) in bound.public {
             match name {
                 ListenerName::Http => self.https(listener, gate.clone(), application.clone()),
                 _ => self.mqtt(name, listener, gate.clone(), node.clone()),
             }
         }
-        let inner = || Arc::new(Gate::new(INNER, INNER));
+        let inner = || Arc::new(Gate::new(INNER, INNER, u32::MAX));
         match bound.admin {
-            Admin::Unix(listener, _) => {
-                tokio::spawn(serve_unix(listener, routers.admin, self.links.clone(), self.stop.clone()));
+            Admin::Unix(listener, file) => {
+                let serving = serve_unix(listener, routers.admin, self.links.clone(), self.stop.clone());
+                tokio::spawn(async move {
+                    let _file = file;
+                    serving.await;
+                });
             }
             Admin::Network(listener, _) => self.https(listener, inner(), routers.admin),
         }

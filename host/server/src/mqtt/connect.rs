@@ -65,7 +65,10 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, patience
     conn.set_version(version);
     let signed = tokio::time::timeout(patience, open(&node, &mut conn, &connect, &origin));
     let refusal = match signed.await {
-        Ok(Ok(opened)) => return Some(opened.into_pump(node, conn, origin)),
+        Ok(Ok(opened)) => {
+            conn.trust();
+            return Some(opened.into_pump(node, conn, origin));
+        }
         Ok(Err(refusal)) => refusal,
         Err(_) => Refusal::TooSlow,
     };

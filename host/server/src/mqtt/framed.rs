@@ -17,6 +17,8 @@ use crate::listen::wire::Wire;
 
 /// What one read takes at most.
 const READ: usize = 64 << 10;
+/// The largest packet of a peer that has not said who it is: a CONNECT with the largest will.
+const STRANGER: u32 = 256 << 10;
 /// What may wait to be written before nothing more is read or drained: a peer that never reads
 /// stops itself.
 pub const UNSENT: usize = 256 << 10;
@@ -29,6 +31,7 @@ thread_local! {
 pub struct Framed {
     wire: Wire,
     decoder: Decoder,
+    max_packet: u32,
     partial: BytesMut,
     unsent: BytesMut,
     needs_flush: bool,
@@ -46,13 +49,26 @@ pub enum End {
 impl Framed {
     /// Packets of at most `max_packet` bytes over `wire`; a CONNECT must come first.
     pub fn new(wire: Wire, max_packet: u32) -> Self {
-        let decoder = Decoder { version: None, max_packet_size: max_packet, side: Side::Server };
-        Framed { wire, decoder, partial: BytesMut::new(), unsent: BytesMut::new(), needs_flush: false }
+        let decoder =
+            Decoder { version: None, max_packet_size: max_packet.min(STRANGER), side: Side::Server };
+        Framed {
+            wire,
+            decoder,
+            max_packet,
+            partial: BytesMut::new(),
+            unsent: BytesMut::new(),
+            needs_flush: false,
+        }
     }
 
     /// Set once the CONNECT has told it.
     pub fn set_version(&mut self, version: Version) {
         self.decoder.version = Some(version);
+    }
+
+    /// The peer has signed in: packets up to the configured size.
+    pub fn trust(&mut self) {
+        self.decoder.max_packet_size = self.max_packet;
     }
 
     /// Reads once and decodes all packets that came whole. Packets decoded before a fault are in

@@ -399,7 +399,7 @@ impl Pump {
         if let Some(feed) = &self.feed
             && feed.who.counted.load(Ordering::Acquire)
         {
-            self.node.presence.left(&feed.who.profile, &feed.who.partners).await;
+            self.node.presence.left(&feed.who.profile, &feed.who.partners, &self.link).await;
         }
         let _ = tokio::time::timeout(FAREWELL, self.conn.finish()).await;
     }

@@ -38,6 +38,9 @@ impl Pump {
         let Ok(topic) = TopicName::new(publish.topic.clone()) else {
             return self.refuse(Refusal::Packet(ReasonCode::TopicNameInvalid, "topic name"));
         };
+        if topic.split('/').count() > usize::from(self.node.limits.topic_levels) {
+            return self.refuse(Refusal::Packet(ReasonCode::TopicNameInvalid, "too many topic levels"));
+        }
         let receipt = publish.packet_id.map(|id| (id, publish.qos));
         // Without an id of the sender's own, a repeat is known by its packet identifier alone.
         let assigned = match publish.packet_id {
