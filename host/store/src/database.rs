@@ -1,0 +1,186 @@
+//! Opening the store, and what it hands out.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::Mutex;
+
+use crate::engine::Engine;
+use crate::lock::Lock;
+use crate::plan::Plans;
+use crate::url::{Target, parse, redacted};
+use crate::{
+    Access, Cursors, Dialect, Kv, PluginSql, Row, SqlError, SqlLimits, StoreError, migrate, postgres, sqlite,
+};
+
+/// The store of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Database(Arc<Inner>);
+
+struct Inner {
+    own: Own,
+    /// File or URL, without a password.
+    place: String,
+    data: PathBuf,
+    postgres: Option<PgConnectOptions>,
+    /// Kept so that generations of a plugin share one writer.
+    plugins: Mutex<HashMap<String, PluginSql>>,
+    lock: parking_lot::Mutex<Option<Lock>>,
+}
+
+/// The host's own tables.
+#[derive(Clone)]
+pub(crate) struct Own {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) plans: Arc<Plans>,
+}
+
+impl Own {
+    /// One statement as a transaction of its own.
+    pub(crate) async fn run(
+        &self,
+        access: Access,
+        sql: &str,
+        params: Row,
+    ) -> Result<(u64, Vec<Row>), SqlError> {
+        let answer = self.engine.single(&self.plans, access, sql, params).await?;
+        Ok((answer.changed, answer.rows))
+    }
+
+    pub(crate) fn sql(&self) -> PluginSql {
+        PluginSql { engine: Arc::clone(&self.engine), plans: Arc::clone(&self.plans), limits: None }
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Database").field(&self.0.place).finish()
+    }
+}
+
+impl Database {
+    /// Opens `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`, and makes or updates the host's
+    /// own tables. `data` is the data folder, made when missing: plugins' SQLite files live in its
+    /// `plugins`, and with SQLite it is locked against other processes.
+    ///
+    /// # Errors
+    /// [`StoreError`], each one line that names the file or URL and the cause.
+    pub async fn open(url: &str, data: &Path) -> Result<Self, StoreError> {
+        let target = parse(url)?;
+        let (place, lock, engine, options) = match target {
+            Target::Sqlite(path) => {
+                std::fs::create_dir_all(data)
+                    .map_err(|error| StoreError::open(data.display().to_string(), error))?;
+                let lock = Lock::take(data, &path)?;
+                let place = path.display().to_string();
+                let file = sqlite::File::open(&path, |stamp| migrate::check_file(stamp, &place)).await?;
+                (place, Some(lock), Engine::Sqlite(file), None)
+            }
+            Target::Postgres(options) => {
+                let place = redacted(url);
+                let schema = postgres::Schema::open(&options, &place, "postern", None).await?;
+                migrate::make_schema(schema.pool(), &place).await?;
+                (place, None, Engine::Postgres(schema), Some(*options))
+            }
+        };
+        if let Err(error) = migrate::run(&engine, &place).await {
+            engine.close().await;
+            return Err(error);
+        }
+        let plans = Arc::new(Plans::new(engine.dialect(), None));
+        Ok(Self(Arc::new(Inner {
+            own: Own { engine: Arc::new(engine), plans },
+            place,
+            data: data.to_owned(),
+            postgres: options,
+            plugins: Mutex::default(),
+            lock: parking_lot::Mutex::new(lock),
+        })))
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.0.own.engine.dialect()
+    }
+
+    /// A durable map of its own for `namespace` (a plugin's name).
+    #[must_use]
+    pub fn kv(&self, namespace: &str) -> Kv {
+        Kv::new(self.0.own.clone(), namespace)
+    }
+
+    /// The devices' places in their users' inboxes.
+    #[must_use]
+    pub fn cursors(&self) -> Cursors {
+        Cursors::new(self.0.own.clone())
+    }
+
+    /// The database of plugin `name` (1 to 48 of `a-z 0-9 _ -`, a letter or digit first): the file
+    /// `DATA/plugins/NAME.db` or the schema `plugin_NAME`. Generations of one plugin share it.
+    ///
+    /// # Errors
+    /// [`StoreError`] as for [`Self::open`].
+    pub async fn plugin(&self, name: &str, limits: SqlLimits) -> Result<PluginSql, StoreError> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        if name.is_empty() || name.len() > 48 || !name.chars().all(fits) || name.starts_with(['_', '-']) {
+            return Err(StoreError::open(format!("of plugin {name:?}"), "not a name for a database"));
+        }
+        let mut plugins = self.0.plugins.lock().await;
+        if let Some(known) = plugins.get(name) {
+            return Ok(PluginSql { limits: Some(limits), ..known.clone() });
+        }
+        let (engine, foreign) = self.open_plugin(name).await?;
+        let plans = Arc::new(Plans::new(engine.dialect(), Some(foreign)));
+        let sql = PluginSql { engine: Arc::new(engine), plans, limits: Some(limits) };
+        plugins.insert(name.to_owned(), sql.clone());
+        Ok(sql)
+    }
+
+    async fn open_plugin(&self, name: &str) -> Result<(Engine, Vec<String>), StoreError> {
+        let Engine::Postgres(own) = &*self.0.own.engine else {
+            let folder = self.0.data.join("plugins");
+            std::fs::create_dir_all(&folder)
+                .map_err(|error| StoreError::open(folder.display().to_string(), error))?;
+            let file = sqlite::File::open(&folder.join(format!("{name}.db")), |_| Ok(())).await?;
+            return Ok((Engine::Sqlite(file), Vec::new()));
+        };
+        let Some(options) = &self.0.postgres else {
+            return Err(StoreError::open(&*self.0.place, "no options to connect with"));
+        };
+        let schema = format!("plugin_{name}");
+        let place = format!("{} schema {schema}", self.0.place);
+        let prepared =
+            postgres::prepare(own.pool(), &schema).await.map_err(|error| StoreError::sqlx(&place, &error))?;
+        let opened = postgres::Schema::open(options, &place, &schema, prepared.role).await?;
+        Ok((Engine::Postgres(opened), prepared.foreign))
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// [`SqlError::Unavailable`].
+    pub async fn ping(&self) -> Result<(), SqlError> {
+        self.0.own.run(Access::Read, "SELECT 1", Row::new()).await.map(drop)
+    }
+
+    /// Removes expired entries of all namespaces and tells how many. `now`: milliseconds since the epoch.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    pub async fn purge(&self, now: u64) -> Result<u64, SqlError> {
+        crate::kv::purge(&self.0.own, now).await
+    }
+
+    /// Waits for transactions under way and closes all connections. What is begun later is refused.
+    pub async fn close(&self) {
+        let plugins = std::mem::take(&mut *self.0.plugins.lock().await);
+        for plugin in plugins.into_values() {
+            plugin.engine.close().await;
+        }
+        self.0.own.engine.close().await;
+        self.0.lock.lock().take();
+    }
+}

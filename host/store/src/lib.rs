@@ -1,0 +1,35 @@
+//! Where Postern keeps things: one embedded SQLite file, or PostgreSQL by URL.
+//!
+//! ```text
+//! Database::open ─ url (what, where, TLS rule) ─ lock (one process per folder) ─ migrate (own tables)
+//!     ├ kv, cursors                the host's own tables
+//!     └ plugin(name) → PluginSql ─ begin(Access) → Transaction ─ commit | rollback
+//!           statement → plan (guard, `:rows`) → engine → sqlite | postgres
+//! ```
+//!
+//! Both databases are driven through [`Transaction`], which is also what the host's own tables use, so
+//! that one set of tests holds both to the same behaviour. Time is an argument everywhere
+//! (milliseconds since the Unix epoch).
+
+mod cursors;
+mod database;
+mod engine;
+mod error;
+mod guard;
+mod kv;
+mod lock;
+mod migrate;
+mod plan;
+mod postgres;
+mod sqlite;
+mod token;
+mod transaction;
+mod url;
+mod value;
+
+pub use cursors::{CursorRow, Cursors};
+pub use database::Database;
+pub use error::{SqlError, StoreError};
+pub use kv::Kv;
+pub use transaction::{Access, PluginSql, SqlLimits, Transaction};
+pub use value::{Dialect, Row, Value};

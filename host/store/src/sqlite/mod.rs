@@ -1,0 +1,128 @@
+//! One SQLite file: write-ahead log, synchronous commits, one writer, a few readers.
+
+mod limits;
+mod pool;
+mod session;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+
+pub(crate) use session::Session;
+
+use crate::{Access, StoreError};
+
+/// Readers per file. They answer history and backlog, which wait for nobody.
+const READERS: u32 = 4;
+/// Pages (4 KiB) in the log before it is copied into the file: 64 MiB. At SQLite's usual 1000 a busy
+/// store would sync the file ten times a second for nothing.
+const CHECKPOINT_PAGES: &str = "16384";
+/// Bytes of the page cache of one connection, in KiB and negative as SQLite wants it.
+const CACHE: &str = "-16384";
+
+/// What a file says of itself, read without changing anything in it.
+#[derive(Debug)]
+pub(crate) struct Stamp {
+    /// `PRAGMA application_id`: whose file it is; 0 when new.
+    pub(crate) application: i64,
+    /// `PRAGMA user_version`: its schema.
+    pub(crate) version: i64,
+    /// Tables, indexes and so on.
+    pub(crate) things: i64,
+}
+
+impl Stamp {
+    async fn read(options: &SqliteConnectOptions) -> sqlx::Result<Self> {
+        let mut file = options.connect().await?;
+        let application = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut file).await?;
+        let version = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut file).await?;
+        let things = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut file).await?;
+        file.close().await?;
+        Ok(Self { application, version, things })
+    }
+}
+
+/// One open file.
+pub(crate) struct File {
+    path: PathBuf,
+    writer: Arc<pool::Pool>,
+    readers: Arc<pool::Pool>,
+}
+
+impl File {
+    /// Opens the file, making it (mode 0600) where it is missing. Nothing in a file that exists is
+    /// changed before `check` has accepted it.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`]: unreadable, read-only, not a database, locked; and those of `check`.
+    pub(crate) async fn open(
+        path: &Path,
+        check: impl FnOnce(&Stamp) -> Result<(), StoreError>,
+    ) -> Result<Self, StoreError> {
+        limits::set_up();
+        let place = path.display().to_string();
+        let made =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        made.map_err(|error| StoreError::open(&*place, error))?;
+        let plain = SqliteConnectOptions::new()
+            .filename(absolute(path))
+            .busy_timeout(Duration::from_secs(5))
+            .statement_cache_capacity(256)
+            .row_buffer_size(1024)
+            .disable_statement_logging();
+        check(&Stamp::read(&plain).await.map_err(|error| StoreError::sqlx(&place, &error))?)?;
+        let writer = plain
+            .clone()
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("journal_size_limit", (128 << 20).to_string())
+            .pragma("cache_size", CACHE)
+            .pragma("temp_store", "MEMORY");
+        let readers = plain
+            .read_only(true)
+            .pragma("query_only", "ON")
+            .pragma("cache_size", CACHE)
+            .pragma("temp_store", "MEMORY");
+        let file = Self {
+            path: path.to_owned(),
+            writer: pool::Pool::new(writer, 1),
+            readers: pool::Pool::new(readers, READERS),
+        };
+        // Opening sets the journal mode: a file that cannot be written says so now.
+        file.writer.take().await.map_err(|error| StoreError::sqlx(&place, &error))?;
+        Ok(file)
+    }
+
+    pub(crate) async fn begin(&self, access: Access) -> sqlx::Result<Session> {
+        let (pool, sql) = match access {
+            Access::Read => (&self.readers, "BEGIN"),
+            // Takes the write lock now: no deadlock between two that read first and write later.
+            Access::Write => (&self.writer, "BEGIN IMMEDIATE"),
+        };
+        Session::begin(pool.take().await?, sql).await
+    }
+
+    /// A connection for one statement, which is a transaction by itself.
+    pub(crate) async fn single(&self, access: Access) -> sqlx::Result<Session> {
+        let pool = if access == Access::Read { &self.readers } else { &self.writer };
+        Ok(Session::single(pool.take().await?))
+    }
+
+    /// The readers first: the last connection to close copies the log into the file and removes it.
+    pub(crate) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+        tracing::debug!(file = %self.path.display(), "database closed");
+    }
+}
+
+/// SQLite reads a name that begins with `file:` as a URI; an absolute path never does.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
