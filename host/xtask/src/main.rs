@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod guards;
 mod plugins;
 mod server;
 mod setup;
@@ -39,6 +40,8 @@ enum Task {
     },
     /// Measure, beside peers where there are any, and write a report
     Bench(bench::Options),
+    /// Take each guarded rule out in a scratch copy, and show that a test then fails
+    Guards(guards::Options),
     /// Build the default plugins into target/plugins
     Plugins {
         /// Also the guests that misbehave, into target/test-guests
@@ -66,6 +69,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo(options) => demo::run(&root, &options),
         Task::Test { arguments } => test::run(&root, &arguments),
         Task::Bench(options) => bench::run(&root, &options),
+        Task::Guards(options) => guards::run(&root, &options),
         Task::Plugins { test_guests } => {
             for path in plugins::build_all(&root, test_guests)? {
                 println!("{}", path.display());
