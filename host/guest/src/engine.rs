@@ -80,7 +80,7 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Makes the engine and starts its ticker, which ends with it. Takes one argon2 computation.
+    /// Makes the engine and starts its ticker, which ends with it.
     ///
     /// Install the metrics recorder before: counters are looked up once.
     ///

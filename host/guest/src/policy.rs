@@ -126,7 +126,8 @@ pub struct PluginLimits {
     pub call_cpu_ms: u32,
     /// Wall clock time of one call that may wait, in ms, its wait for an instance included.
     pub call_wall_ms: u32,
-    /// Calls under way at once, per role.
+    /// Calls under way at once, per role. Unless it is set: 16, or the number of cores if that is
+    /// more, since a call of a pure role has a thread of its own.
     pub concurrency: u32,
     /// Calls after which an instance is replaced by a fresh one.
     pub calls_per_instance: u32,
@@ -169,11 +170,13 @@ impl PluginLimits {
 
 impl Default for PluginLimits {
     fn default() -> Self {
+        let cores =
+            std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()).unwrap_or(1);
         PluginLimits {
             memory_mib: 32,
             call_cpu_ms: 50,
             call_wall_ms: 5_000,
-            concurrency: 16,
+            concurrency: cores.max(16),
             calls_per_instance: 1_000_000,
             log_lines_per_sec: 20,
             sql_rows: 10_000,

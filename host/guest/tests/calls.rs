@@ -1,4 +1,5 @@
 //! Calls of plugins that misbehave (C5, C6): each costs its own call, and nothing else.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
 
 mod support;
 
@@ -53,13 +54,9 @@ async fn c5_a_plugin_that_traps_spins_hoards_or_recurses_costs_its_own_call() {
 async fn c5_a_plugin_that_fails_each_time_is_left_alone_and_comes_back() {
     let bench = Bench::new().await;
     let slots = serving(&bench, TIGHT).await;
-    let mut faults = 0;
-    while down(&slots, 1) == Down::Trapped {
-        faults += 1;
-        assert!(faults < 100, "the breaker never opens");
-    }
+    let ended = (0..100).map(|_| down(&slots, 1)).find(|down| *down != Down::Trapped);
+    assert_eq!(ended, Some(Down::Recovering));
     assert_eq!(slots.info(Role::Classify).unwrap().state, SlotState::Recovering);
-    assert_eq!(down(&slots, 0), Down::Recovering);
     // The first call after the pause tries it, and finds it well.
     while slots.classify().classify(&facts(0)).is_err() {
         thread::yield_now();
@@ -70,24 +67,21 @@ async fn c5_a_plugin_that_fails_each_time_is_left_alone_and_comes_back() {
 #[tokio::test]
 async fn c5_more_calls_than_allowed_find_it_busy() {
     let bench = Bench::new().await;
-    let slots = Arc::new(serving(&bench, "[limits]\ncall_cpu_ms = 300\nconcurrency = 2").await);
-    let spinning: Vec<_> = (0..2)
-        .map(|_| {
+    let slots = Arc::new(serving(&bench, "[limits]\ncall_cpu_ms = 300\nconcurrency = 1").await);
+    // While the one instance spins there is no room, and nobody waits for it. It may be stopped
+    // before we look, or we may have the instance first: then again.
+    let was_busy = (0..100).any(|_| {
+        let spinning = thread::spawn({
             let slots = slots.clone();
-            thread::spawn(move || down(&slots, 2))
-        })
-        .collect();
-    while slots.info(Role::Classify).unwrap().instances < 2 {
-        thread::yield_now();
-    }
-    // Until the two are stopped there is no room; nobody waits for it.
-    while slots.classify().classify(&facts(0)) != Err(CallError::Down(Down::Busy)) {
-        assert!(!spinning.iter().all(thread::JoinHandle::is_finished), "never busy");
-    }
-    for call in spinning {
-        assert_eq!(call.join().unwrap(), Down::Slow);
-    }
-    assert!(slots.classify().classify(&facts(0)).is_ok());
+            move || down(&slots, 2)
+        });
+        let mut was_busy = false;
+        while !was_busy && !spinning.is_finished() {
+            was_busy = slots.classify().classify(&facts(0)) == Err(CallError::Down(Down::Busy));
+        }
+        was_busy & (spinning.join().unwrap() == Down::Slow)
+    });
+    assert!(was_busy);
 }
 
 #[tokio::test]

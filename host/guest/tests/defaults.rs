@@ -1,4 +1,5 @@
 //! The default plugins behind their faces, on a real database.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
 
 mod support;
 

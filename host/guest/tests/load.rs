@@ -1,4 +1,5 @@
 //! What loads and what does not (C3, C4), and the cache of compiled plugins.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
 
 mod support;
 

@@ -332,7 +332,7 @@ mod tests {
         let batch = [message(&["a", "b"]), message(&["c"])];
         let good = Saved::Stored(vec![place("a", 1), place("b", 7)]);
         assert!(is_answer(&batch, &[good.clone(), Saved::Duplicate]));
-        assert!(!is_answer(&batch, &[good.clone()]), "an entry is missing");
+        assert!(!is_answer(&batch, std::slice::from_ref(&good)), "an entry is missing");
         assert!(!is_answer(&batch, &[good, Saved::Stored(vec![])]), "a place is missing");
         assert!(!is_answer(&batch, &[Saved::Duplicate, Saved::Stored(vec![place("d", 1)])]), "another's");
         assert!(!is_answer(&batch, &[Saved::Duplicate, Saved::Stored(vec![place("c", 0)])]), "from 1");

@@ -1,5 +1,6 @@
 //! Components written as text, and a runtime to load them.
 #![allow(dead_code, unreachable_pub)] // each test program uses a part
+#![allow(clippy::unwrap_used)] // of tests only
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
