@@ -1,17 +1,217 @@
-//! `cargo xtask bench`: measurements, beside peers in the same run.
+//! `cargo xtask bench`: measurements on loopback, beside a peer in the same run, as a table and a report.
+//!
+//! Rounds go in turns through all that is compared, because figures of different minutes do not.
+//!
+//! ```text
+//! site       the server under policies/bench.toml, its users      generator   the `load` process
+//! peer       mosquitto                                            machine     what it ran on, fdatasync
+//! stored, started, weighed, classified (here)  →  report          the table, docs/bench/issue-2.md
+//! ```
+
+mod generator;
+mod machine;
+mod peer;
+mod report;
+mod site;
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use anyhow::{Result, bail};
-use clap::Args;
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::{plugins, setup, sh};
+use generator::Generator;
+use peer::Mosquitto;
+use report::{Report, Row, Target};
+use site::Site;
+
+/// Where the release build is.
+const RELEASE: &str = "target/release";
+/// QoS 1 messages in flight of each publisher.
+const WINDOW: usize = 100;
+/// Publishers, and recipients, of the large cases.
+const MANY: usize = 100;
+/// Seconds of each case before it counts.
+const WARM_UP_SECS: f64 = 2.0;
+/// Starts of the server.
+const STARTS: usize = 5;
 
 /// What to measure.
 #[derive(Args)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    /// Rounds through all cases that carry messages
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Seconds that count, of each case in each round
+    #[arg(long, default_value_t = 5.0)]
+    secs: f64,
+    /// Bytes of a message's body, at least 20
+    #[arg(long, default_value_t = 64)]
+    body: usize,
+    /// Only this part, several times for several; then no report is written
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+    /// Measure what is built already
+    #[arg(long)]
+    no_build: bool,
+}
+
+/// A part of the measurements.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// One classify call
+    Classify,
+    /// Stored messages
+    Stored,
+    /// The peer, which stores nothing
+    Peer,
+    /// Start to first CONNACK
+    Start,
+    /// Bytes on the wire
+    Bytes,
+}
+
+impl Options {
+    fn has(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+}
 
 /// Runs the benchmarks and writes the report.
-pub(crate) fn run(_root: &Path, _options: &Options) -> Result<ExitCode> {
-    crate::setup::for_bench();
-    bail!("there is nothing to measure yet")
+pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
+    setup::for_bench();
+    if !options.no_build {
+        plugins::build_all(root, false).context("the plugins do not build")?;
+        build(root)?;
+    }
+    let mut report = Report::new(machine::describe(root)?);
+    if options.has(Part::Classify) {
+        classified(root, &mut report)?;
+    }
+    let mut generator = Generator::start(root)?;
+    let site = Site::start(root, MANY)?;
+    site.log_in(&mut generator, MANY)?;
+    messages(&site, &mut generator, options, &mut report)?;
+    if options.has(Part::Bytes) {
+        println!("» bytes on the wire");
+        report.bytes = Some(generator.ask(&json!({
+            "ask": "bytes", "tcp": site.server.address("tcp")?, "tls": site.server.address("tls")?,
+            "ca": site.ca(), "body": options.body,
+        }))?);
+        report.body = options.body;
+    }
+    let config = site.stop()?;
+    if options.has(Part::Start) {
+        started(root, &config, &mut generator, &mut report)?;
+    }
+    println!("\n{}", report.table());
+    if options.only.is_empty() {
+        let file = root.join("docs/bench/issue-2.md");
+        std::fs::write(&file, report.markdown(&command_line()))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        println!("written: docs/bench/issue-2.md");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One selection, always the same, so that nothing is built twice.
+fn build(root: &Path) -> Result<()> {
+    let mut cargo = sh::cargo();
+    cargo.args(["build", "--release", "-p", "postern", "-p", "postern-tests", "-p", "postern-guest"]);
+    cargo.args(["--bins", "--example", "classify_cost"]).current_dir(root);
+    sh::run("build for release", &mut cargo)
+}
+
+/// The median of each of three runs of host/guest's example.
+fn classified(root: &Path, report: &mut Report) -> Result<()> {
+    const CASE: &str = "classify, with profile, 256 B: median ";
+    println!("» classify calls");
+    let program = root.join(RELEASE).join("examples/classify_cost");
+    let median = || -> Result<f64> {
+        let text = sh::output(&mut Command::new(&program))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(CASE)?.split_once(" ns"));
+        line.context("classify_cost says something else")?.0.parse().context("nanoseconds")
+    };
+    let nanos = (0..3).map(|_| median()).collect::<Result<Vec<_>>>()?;
+    report.rows.push(
+        Row::new("one classify call, 256-byte payload, CPU", "ns", nanos).target(Target::Below(1_000.0)),
+    );
+    Ok(())
+}
+
+/// A case that carries messages.
+struct Case {
+    name: String,
+    part: Part,
+    pairs: usize,
+    target: Option<Target>,
+}
+
+/// All cases in turns, `rounds` times.
+fn messages(site: &Site, generator: &mut Generator, options: &Options, report: &mut Report) -> Result<()> {
+    let case = |part, pairs, name: &str, target| Case {
+        name: format!("{name}, {pairs} → {pairs}"),
+        part,
+        pairs,
+        target,
+    };
+    let cases = [
+        case(Part::Stored, MANY, "stored and forwarded, QoS 1", Some(Target::AtLeast(30_000.0))),
+        case(Part::Stored, 1, "stored and forwarded, QoS 1", Some(Target::AtLeast(10_000.0))),
+        case(Part::Peer, 1, "mosquitto, stores nothing, QoS 1", None),
+        case(Part::Peer, MANY, "mosquitto, stores nothing, QoS 1", None),
+    ];
+    let cases: Vec<&Case> = cases.iter().filter(|case| options.has(case.part)).collect();
+    if cases.is_empty() {
+        return Ok(());
+    }
+    let peer = if options.has(Part::Peer) { Mosquitto::start(&site.folder)? } else { None };
+    let mut fdatasync = Vec::new();
+    let mut answers: Vec<Vec<Value>> = vec![Vec::new(); cases.len()];
+    let mut runs = 0;
+    for round in 1..=options.rounds {
+        fdatasync.push(machine::fdatasync_micros(&site.folder)?);
+        for (case, answers) in cases.iter().zip(&mut answers) {
+            let (address, pid) = match (case.part, &peer) {
+                (Part::Peer, Some(peer)) => (peer.address.as_str(), peer.id()),
+                (Part::Peer, None) => continue,
+                _ => (site.server.address("tcp")?, site.server.id()),
+            };
+            runs += 1;
+            let answer = generator.ask(&json!({
+                "ask": "messages", "address": address, "server_pid": pid, "sign_in": case.part == Part::Stored,
+                "pairs": case.pairs, "window": WINDOW, "body": options.body,
+                "warm_up_secs": WARM_UP_SECS, "secs": options.secs, "run": runs,
+            }))?;
+            println!("» round {round}: {}: {}", case.name, report::in_short(&answer));
+            answers.push(answer);
+        }
+    }
+    report.rows.push(Row::new("fdatasync after a 4 KiB write, median of 200", "µs", fdatasync));
+    for (case, answers) in cases.iter().zip(answers) {
+        report.messages(&case.name, case.target, answers);
+    }
+    Ok(())
+}
+
+fn started(root: &Path, config: &Path, generator: &mut Generator, report: &mut Report) -> Result<()> {
+    let mut millis = Vec::new();
+    for _ in 0..STARTS {
+        let answer = generator.ask(&json!({
+            "ask": "start", "program": root.join(RELEASE).join("postern"), "config": config, "user": "rec-0",
+        }))?;
+        println!("» start: {} ms to listen, {} ms to CONNACK", answer["listening_ms"], answer["connack_ms"]);
+        millis.push(answer["connack_ms"].as_f64().context("connack_ms")?);
+    }
+    let name = "start with cached plugins to first CONNACK";
+    report.rows.push(Row::new(name, "ms", millis).target(Target::Below(300.0)));
+    Ok(())
+}
+
+/// As it was typed.
+fn command_line() -> String {
+    let words = std::env::args().skip(1);
+    std::iter::once("cargo xtask".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }

@@ -52,8 +52,17 @@ impl Server {
         listeners: Listeners,
         log: Option<&Path>,
     ) -> Result<Self> {
-        let program = root.join(sh::PROGRAMS).join("postern");
-        let mut command = Command::new(&program);
+        Self::start_program(&root.join(sh::PROGRAMS).join("postern"), config, listeners, log)
+    }
+
+    /// The same, of another build.
+    pub(crate) fn start_program(
+        program: &Path,
+        config: &Path,
+        listeners: Listeners,
+        log: Option<&Path>,
+    ) -> Result<Self> {
+        let mut command = Command::new(program);
         command.arg("serve").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::piped());
         if let Some(log) = log {
             let file = std::fs::File::options().create(true).append(true).open(log);
@@ -61,7 +70,8 @@ impl Server {
         }
         let mut child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         let stdout = child.stdout.take().context("the server has no stdout")?;
-        let mut server = Server { child, program, config: config.to_owned(), addresses: BTreeMap::new() };
+        let (program, config) = (program.to_owned(), config.to_owned());
+        let mut server = Server { child, program, config, addresses: BTreeMap::new() };
         let mut lines = BufReader::new(stdout).lines();
         while server.addresses.len() < listeners.len() {
             let Some(line) = lines.next() else {

@@ -13,7 +13,7 @@ use bytes::{BufMut, BytesMut};
 use postern_broker::wire::{Ack, Packet, PacketId, PublishHeader, QoS, ReasonCode, Version, encode_publish};
 use postern_tests::connect;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -64,7 +64,10 @@ pub(crate) fn recipient_of(pair: usize) -> String {
 
 /// Runs the messages and reports.
 pub(crate) async fn run(request: &Request, people: &mut People) -> Result<Value> {
-    ensure!(request.body >= STAMP && request.pairs > 0 && request.window > 0, "pairs, window or body too small");
+    ensure!(
+        request.body >= STAMP && request.pairs > 0 && request.window > 0,
+        "pairs, window or body too small"
+    );
     let meter = Arc::new(Meter::new());
     let (mut recipients, mut lines) = (JoinSet::new(), Vec::new());
     for pair in 0..request.pairs {
@@ -108,8 +111,11 @@ fn topic(pair: usize) -> String {
 }
 
 async fn open(request: &Request, user: &str, people: &mut People) -> Result<Line<TcpStream>> {
-    let connect =
-        if request.sign_in { people.connect(user, "tcp", Version::V5)? } else { connect(Version::V311, user) };
+    let connect = if request.sign_in {
+        people.connect(user, "tcp", Version::V5)?
+    } else {
+        connect(Version::V311, user)
+    };
     let connect = postern_broker::wire::Connect { keep_alive: 0, ..connect };
     Line::open(tcp(&request.address).await?, connect).await.with_context(|| user.to_owned())
 }
@@ -228,9 +234,4 @@ fn packet_id(count: u64) -> PacketId {
 
 fn header() -> PublishHeader<'static> {
     PublishHeader { qos: QoS::AtLeastOnce, ..PublishHeader::default() }
-}
-
-#[allow(dead_code)]
-fn unused() -> Value {
-    json!({})
 }

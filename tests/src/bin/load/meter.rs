@@ -129,7 +129,8 @@ impl Meter {
 fn quantiles(samples: &Mutex<Vec<u64>>) -> Value {
     let mut samples = samples.lock().map(|samples| samples.clone()).unwrap_or_default();
     samples.sort_unstable();
-    let at = |percent: usize| samples.get(samples.len() * percent / 100).map(|&micros| micros as f64 / 1000.0);
+    let at =
+        |percent: usize| samples.get(samples.len() * percent / 100).map(|&micros| micros as f64 / 1000.0);
     json!({ "p50": at(50), "p99": at(99) })
 }
 

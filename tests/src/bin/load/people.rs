@@ -46,7 +46,8 @@ impl People {
         let work = || -> Result<Vec<(String, Device)>> {
             let mut done = Vec::new();
             while let Some(user) = next() {
-                let login = api.login(user, &request.password, user).with_context(|| format!("login of {user}"))?;
+                let login =
+                    api.login(user, &request.password, user).with_context(|| format!("login of {user}"))?;
                 let file = request.folder.join(format!("{user}.json"));
                 done.push((user.clone(), Device::new(&file, user, login)?));
             }
@@ -54,7 +55,9 @@ impl People {
         };
         let done = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
-            let joined = |worker: std::thread::ScopedJoinHandle<'_, _>| worker.join().map_err(|_| anyhow!("a login panicked"));
+            let joined = |worker: std::thread::ScopedJoinHandle<'_, _>| {
+                worker.join().map_err(|_| anyhow!("a login panicked"))
+            };
             workers.into_iter().map(joined).collect::<Result<Vec<Result<_>>>>()
         })?;
         for devices in done {
@@ -66,7 +69,8 @@ impl People {
     /// A CONNECT of `user`'s device with a proof for `listener`; clean start, no session left behind.
     pub(crate) fn connect(&mut self, user: &str, listener: &str, version: Version) -> Result<Connect> {
         let device = self.0.get_mut(user).with_context(|| format!("{user} has not logged in"))?;
-        let broker = device.login().broker(listener).with_context(|| format!("no broker {listener}"))?.clone();
+        let broker =
+            device.login().broker(listener).with_context(|| format!("no broker {listener}"))?.clone();
         let proof = device.proof(&broker)?;
         Ok(Connect {
             user_name: Some(text(&device.login().token.id)),

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf, BytesMut};
 use postern_broker::wire::{
-    Connect, Decoded, Decoder, Packet, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, Version, encode,
+    Connect, Decoded, Decoder, Packet, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, Version,
+    encode,
 };
 use postern_tests::text;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -102,7 +103,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         }
         match self.decoder.decode(&self.input).context("decode")? {
             Decoded::Incomplete { .. } => Ok(None),
-            Decoded::Packet { packet: Packet::Disconnect(farewell), .. } => bail!("the server said {farewell:?}"),
+            Decoded::Packet { packet: Packet::Disconnect(farewell), .. } => {
+                bail!("the server said {farewell:?}")
+            }
             Decoded::Packet { packet, consumed } => {
                 self.input.advance(consumed);
                 Ok(Some(packet))
