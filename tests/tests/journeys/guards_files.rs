@@ -25,7 +25,7 @@ async fn s_a_master_key_that_others_can_read_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s_the_admin_socket_and_the_keys_are_for_their_owner_alone() {
-    let postern = Postern::start(|_| {}).await;
+    let postern = Postern::start(|c| c.shares_key = false).await;
     let (folder, data) = (postern.folder(), postern.data());
     for file in [folder.join("admin.sock"), data.join("master.key"), data.join("development-key.pem")] {
         let mode = fs::metadata(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display())).permissions();

@@ -86,3 +86,20 @@ async fn s_nobody_sends_for_another_user_whatever_the_plugins_allow() {
     assert_eq!(postern_tests::body(&bob.message().await), "honest");
     assert_eq!(bob.messages_so_far().await, []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_a_revoked_token_stays_revoked_after_a_restart() {
+    let mut postern = Postern::start(|_| {}).await;
+    let mut device = postern.device("alice", "phone").await;
+    postern.done(&["token", "revoke", "--user", "alice"]).await;
+    // What the node itself remembers of revocations is gone then; the token's record is not.
+    postern.stop().await;
+    postern.restart().await;
+    for connect in [device.connect("tls"), device.connect_with_bearer()] {
+        assert_eq!(told(&postern, connect).await, ReasonCode::BadUserNameOrPassword);
+    }
+    let (api, token) = (postern.api(), device.state.login().token.clone());
+    let me = move || api.get::<serde_json::Value>(&token, "/v1/me");
+    let refused = tokio::task::spawn_blocking(me).await.unwrap();
+    assert!(matches!(refused, Err(phone::ApiError::Refused { status: 401, .. })), "{refused:?}");
+}
