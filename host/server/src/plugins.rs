@@ -53,6 +53,14 @@ pub enum PluginError {
     /// It was checked and found unfit (C3).
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Grants are found by the plugin's own name, activations by the file's: they must be one.
+    #[error("{}: holds the plugin `{name}`: call the file {name}.wasm", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// What the plugin calls itself.
+        name: String,
+    },
     /// It does not fill the role.
     #[error("{}: {error}", path.display())]
     Role {
@@ -108,9 +116,21 @@ pub async fn load(
 ) -> Result<(), PluginError> {
     for file in files {
         let plugin = runtime.load(&file.path, &|name| policy.plugin(name)).await?;
+        check_name(&plugin, &file.name)?;
         activate(slots, &plugin, &file.roles)?;
     }
     Ok(())
+}
+
+/// Whether a plugin is the one that its file's name promises.
+///
+/// # Errors
+/// It has another name.
+pub fn check_name(plugin: &Plugin, name: &str) -> Result<(), PluginError> {
+    if plugin.name() == name {
+        return Ok(());
+    }
+    Err(PluginError::Name { path: plugin.path().to_owned(), name: plugin.name().to_owned() })
 }
 
 /// Lets a plugin serve roles.

@@ -114,6 +114,7 @@ async fn swap(ctx: &Ctx, name: &str) -> Result<PluginView, Problem> {
     let path = plugins::file_of(&admin.plugin_dir, name);
     let loaded = admin.runtime.load(&path, &|name| admin.policy.plugin(name)).await;
     let plugin = loaded.map_err(|e| Problem::detailed(Kind::Refused, e))?;
+    plugins::check_name(&plugin, name).map_err(|e| Problem::detailed(Kind::Refused, e))?;
     let roles: Vec<Role> = plugin.roles().iter().copied().filter(|r| is_run_by(*r, admin.roles)).collect();
     if roles.is_empty() {
         let detail = format!("{}: fills no role that this node runs", path.display());

@@ -214,7 +214,7 @@ fn unknown(user: &str) -> Problem {
 
 /// What brokers remember of people is out of date.
 async fn tell_directory(ctx: &Ctx) {
-    if let Err(e) = ctx.admin.bus.publish(CHANGED, bytes::Bytes::new()).await {
+    if let Err(e) = ctx.admin.bus.publish(CHANGED, bytes::Bytes::from_static(b"null")).await {
         // They believe it for half a minute at most.
         tracing::warn!(error = %e, "directory.changed");
     }

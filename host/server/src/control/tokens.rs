@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::{
     ask::answer,
+    topics::is_name,
     wire::{
         BrokerAddress, CheckBearer, Denied, Holder, IssueToken, IssuedToken, RenewToken, Renewed,
         RevokeTokens, Revoked, TokenParts,
@@ -70,7 +71,8 @@ impl Tokens {
             partners: question.partners.into_iter().map(Into::into).collect(),
             client_id: question.client_id,
         };
-        let issued = self.slots.token().issue(holder, clock::now().0).await.map_err(denied)?;
+        let issued =
+            self.slots.token().issue(holder, clock::now().0).await.map_err(denied).and_then(usable)?;
         metrics::counter!("postern_tokens_issued_total").increment(1);
         Ok(self.with_addresses(&issued))
     }
@@ -101,7 +103,13 @@ impl Tokens {
     }
 
     async fn renew(&self, question: RenewToken) -> Result<IssuedToken, Denied> {
-        let issued = self.slots.token().renew(&question.token_id, clock::now().0).await.map_err(denied)?;
+        let issued = self
+            .slots
+            .token()
+            .renew(&question.token_id, clock::now().0)
+            .await
+            .map_err(denied)
+            .and_then(usable)?;
         let renewed =
             Renewed { old: question.token_id, new: issued.token_id.clone(), expires_at: issued.expires_at };
         self.tell(Renewed::SUBJECT, &renewed).await?;
@@ -141,6 +149,15 @@ impl Tokens {
             brokers: self.brokers.to_vec(),
         }
     }
+}
+
+/// A token that a client can name in a CONNECT; anything else is a fault of the plugin, and refused as one.
+fn usable(issued: Issued) -> Result<Issued, Denied> {
+    if is_name(&issued.token_id) {
+        return Ok(issued);
+    }
+    warn!("the token role issued a token whose id is none");
+    Err(Denied::Unavailable { detail: "role token: not a token id".to_owned() })
 }
 
 /// The token role's refusals as the bus carries them: why stays in the log.
