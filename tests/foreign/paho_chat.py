@@ -27,8 +27,8 @@ def subscribed(client, _data, _mid, reasons, _properties):
 def message(client, _data, got):
     body = got.payload.decode()
     say(f"{got.topic} {body}")
-    sender = got.topic.split("/")[3]
     if body.startswith("hello"):
+        sender = got.topic.split("/")[3]
         client.publish(f"im/u/{sender}/{user}", f"{user} got: {body}", qos=1)
         client.publish(f"im/u/jo/{user}", "from paho", qos=1)
 

@@ -32,7 +32,7 @@ pub use person::{Device, Session, body, password};
 pub use postern::{Postern, Refused};
 pub use raw::{Peer, connect, publish, text};
 pub use services::{Nats, Postgres, Tap};
-pub use settings::Settings;
+pub use settings::{Settings, guest_file};
 pub use wire::Wire;
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! What a test changes before the program starts: config keys, policy keys, plugins, environment.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -20,6 +21,9 @@ pub struct Settings {
     plugins: BTreeMap<String, Option<PathBuf>>,
     /// Words before the program's own, such as `strace -f`.
     pub(crate) wrapper: Vec<String>,
+    /// Whether it has the master key, and so the compiled plugins, of the other tests' programs. One
+    /// that does not makes its own.
+    pub shares_key: bool,
 }
 
 /// All listeners on a port that is free.
@@ -37,6 +41,7 @@ impl Settings {
             environment: BTreeMap::new(),
             plugins: BTreeMap::new(),
             wrapper: Vec::new(),
+            shares_key: true,
         };
         settings.set("policy", text_of(&folder.join("policy.toml")));
         settings.set("data", text_of(&folder.join("data")));
@@ -134,7 +139,9 @@ impl Settings {
             self.own_plugins(&folder);
             self.set("plugins.dir", text_of(&folder));
         }
-        share_cache(&self.data());
+        if self.shares_key {
+            share_cache(&self.data());
+        }
         let policy = self.config.get("policy").and_then(Value::as_str).map(PathBuf::from);
         if let Some(file) = policy.filter(|file| file.starts_with(&self.folder)) {
             std::fs::write(file, self.policy.to_string()).unwrap();
@@ -164,18 +171,26 @@ impl Settings {
 }
 
 /// A guest that misbehaves, built by `cargo xtask plugins --test-guests`.
-pub(crate) fn guest_file(guest: &str) -> PathBuf {
+pub fn guest_file(guest: &str) -> PathBuf {
     crate::root().join("target/test-guests").join(format!("{guest}.wasm"))
 }
 
-/// All programs of all tests compile each component once: they share what they have compiled.
+/// All programs of all tests compile each component once: they share what they have compiled, and the
+/// master key that vouches for it.
 fn share_cache(data: &Path) {
     let shared = crate::root().join("target/test-cache");
-    let cache = data.join("plugin-cache");
     std::fs::create_dir_all(&shared).unwrap();
     // A folder that cannot be made is what the test is about.
-    if std::fs::create_dir_all(data).is_ok() && !cache.exists() {
+    if std::fs::create_dir_all(data).is_err() {
+        return;
+    }
+    let (cache, key) = (data.join("plugin-cache"), data.join("master.key"));
+    if !cache.exists() {
         std::os::unix::fs::symlink(&shared, &cache).unwrap();
+    }
+    if !key.exists() {
+        let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(key).unwrap();
+        std::io::Write::write_all(&mut file, "07".repeat(32).as_bytes()).unwrap();
     }
 }
 

@@ -196,6 +196,16 @@ impl Api {
         read(request.header("Authorization", bearer(token)).send_json(body)?)
     }
 
+    /// Puts `body` to a path that answers with no content, such as `/v1/messages/read`.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub fn put(&self, token: &Token, path: &str, body: &serde_json::Value) -> Result<(), ApiError> {
+        let request = self.agent.put(format!("{}{path}", self.base));
+        let response = request.header("Authorization", bearer(token)).send_json(body)?;
+        if response.status().is_success() { Ok(()) } else { read(response) }
+    }
+
     /// A page of history with one person, newest first.
     ///
     /// # Errors

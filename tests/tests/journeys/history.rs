@@ -62,3 +62,74 @@ async fn a10_history_is_for_its_owner_with_a_good_token() {
     let refused = get(&postern, &device, "/v1/messages").await;
     assert!(matches!(refused, Err(ApiError::Refused { status: 401, .. })), "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a10_read_markers_are_the_users_and_never_move_back() {
+    let postern = Postern::start(|_| {}).await;
+    let mut device = postern.device("alice", "phone").await;
+    let bob = postern.device("bob", "pc").await;
+    let mut alice = device.sign_in(&postern).await;
+    for n in 1..=3 {
+        alice.send("bob", &format!("m{n}"), "hello").await;
+    }
+    let (with, seq_of) =
+        (json!({"kind": "with", "name": "alice"}), |page: &Value| page["markers"][0]["seq"].clone());
+    for (marked, shown) in [(2, 2), (3, 3), (1, 3)] {
+        let marker = json!({"conversation": with, "seq": marked});
+        put(&postern, &bob, "/v1/messages/read", &marker).await;
+        let page = get(&postern, &bob, "/v1/messages?with=alice").await.unwrap();
+        assert_eq!((&page["markers"][0]["conversation"], seq_of(&page)), (&with, json!(shown)));
+    }
+    // They are bob's, not alice's.
+    assert_eq!(get(&postern, &device, "/v1/messages").await.unwrap()["markers"], json!([]));
+}
+
+/// PUT as a device of a user; it must be accepted.
+async fn put(postern: &Postern, device: &postern_tests::Device, path: &str, body: &Value) {
+    let (api, token) = (postern.api(), device.state.login().token.clone());
+    let (path, body) = (path.to_owned(), body.clone());
+    tokio::task::spawn_blocking(move || api.put(&token, &path, &body)).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a13_the_directory_is_paged() {
+    let postern = Postern::start(|_| {}).await;
+    for user in ["alice", "bob", "carol", "dora", "emil"] {
+        postern.user(user).await;
+    }
+    let device = postern.device("alice", "phone").await;
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = get(&postern, &device, &format!("/v1/directory?limit=2{after}")).await.unwrap();
+        seen.extend(
+            page["entries"].as_array().unwrap().iter().map(|p| p["user"].as_str().unwrap().to_owned()),
+        );
+        match page["next_after"].as_str() {
+            Some(user) => after = format!("&after={user}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ["alice", "bob", "carol", "dora", "emil"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_the_http_api_answers_problems_and_says_what_it_is() {
+    let postern = Postern::start(|_| {}).await;
+    let device = postern.device("alice", "phone").await;
+    for (path, expected) in
+        [("/v1/messages?limit=0", 400), ("/v1/messages?nonsense=1", 400), ("/v1/nothing", 404)]
+    {
+        let refused = get(&postern, &device, path).await;
+        let Err(ApiError::Refused { status, title, .. }) = refused else { panic!("{path}: {refused:?}") };
+        assert_eq!(status, expected, "{path}");
+        assert!(!title.is_empty(), "{path}: a problem document has a title");
+    }
+    let openapi = get(&postern, &device, "/v1/openapi.json").await.unwrap();
+    for path in ["/v1/login", "/v1/me", "/v1/directory", "/v1/messages"] {
+        assert!(openapi["paths"][path].is_object(), "{path}");
+    }
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(postern_tests::Page::get(postern.address("health"), path).await.status, 200, "{path}");
+    }
+    assert_eq!(postern_tests::Page::get(postern.address("health"), "/v1/me").await.status, 404);
+}

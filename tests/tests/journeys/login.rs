@@ -1,6 +1,9 @@
 //! Login: HTTPS → role login → bus → role token → answer.
 
+use std::time::Duration;
+
 use phone::ApiError;
+use postern_broker::wire::ReasonCode;
 use postern_tests::{Postern, password};
 
 /// Status and title of a refusal.
@@ -93,6 +96,26 @@ async fn a13_the_directory_shows_ones_own_people_and_partners_and_nobody_else() 
     assert_eq!(seen(carol), pairs(&[("alice", "downstream"), ("bob", "downstream"), ("carol", "same")]));
     let dave = postern.login("dave", &password("dave"), "phone").await.unwrap();
     assert_eq!(seen(dave), pairs(&[("dave", "same")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a13_a_change_of_the_directory_holds_on_live_sessions() {
+    let postern = Postern::start(|_| {}).await;
+    postern.user_of("carol", "globex", &[]).await;
+    let mut alice = postern.session("alice", "phone").await;
+    assert_eq!(alice.send("carol", "m1", "are you there?").await.reason, ReasonCode::NotAuthorized);
+    // She joins; the brokers hear it on the bus.
+    postern.user_of("carol", "acme", &[]).await;
+    let reached = async {
+        for n in 0.. {
+            let ack = alice.send("carol", &format!("again-{n}"), "and now?").await;
+            if (ack.reason as u8) < 0x80 {
+                break;
+            }
+        }
+    };
+    // Well before the half minute for which an old answer would be believed.
+    tokio::time::timeout(Duration::from_secs(15), reached).await.expect("the change is heard");
 }
 
 #[tokio::test(flavor = "multi_thread")]

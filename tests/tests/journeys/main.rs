@@ -23,6 +23,7 @@ mod login;
 mod packets;
 mod plugin_load;
 mod plugins_fail;
+mod postgres;
 mod presence;
 mod publish;
 mod security;

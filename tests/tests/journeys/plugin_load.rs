@@ -85,15 +85,32 @@ async fn c3_a_candidate_that_fails_a_check_leaves_the_old_one_serving() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c2_what_serves_survives_a_restart() {
-    let mut postern = start().await;
-    let other = postern.folder().join("plugins/classify-other.wasm");
-    std::fs::copy(default_plugin("classify-topic"), &other).unwrap();
-    let first = postern.cli(&["plugin", "activate", "classify-other"]).await;
-    // A file whose component calls itself otherwise is refused; so nothing changes hands by a rename.
-    assert_eq!(first.status.code(), Some(1), "{}", String::from_utf8_lossy(&first.stdout));
-    postern.done(&["plugin", "activate", "classify-topic"]).await;
-    postern.stop().await;
-    postern.restart().await;
-    generation(&postern, "classify-topic").await;
+async fn c2_what_was_activated_last_serves_after_a_restart() {
+    // The policy begins with the default; the operator activates another for the same role.
+    let other = postern_tests::guest_file("rogue-classify");
+    let mut postern = Postern::start(|c| {
+        c.plugin("rogue-classify", &other);
+        c.policy("plugins.rogue-classify.grants", vec!["log", "config"]);
+    })
+    .await;
+    postern.done(&["plugin", "activate", "rogue-classify"]).await;
+    for _ in 0..2 {
+        let list = postern.json(&["plugin", "list"]).await;
+        let classify =
+            list.as_array().unwrap().iter().find(|p| p["roles"].to_string().contains("classify")).unwrap();
+        assert_eq!(classify["name"], "rogue-classify", "{list}");
+        postern.stop().await;
+        postern.restart().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c3_a_file_is_called_as_its_plugin_is() {
+    let postern = start().await;
+    let renamed = postern.folder().join("plugins/renamed.wasm");
+    std::fs::copy(default_plugin("classify-topic"), &renamed).unwrap();
+    let output = postern.cli(&["plugin", "activate", "renamed"]).await;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("renamed.wasm") && told.contains("classify-topic"), "{told}");
 }
