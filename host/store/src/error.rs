@@ -139,3 +139,23 @@ pub(crate) fn cause(error: &sqlx::Error) -> String {
 pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_apart_from_a_busy_database() {
+        use libsqlite3_sys as ffi;
+        assert!(matches!(sqlite(ffi::SQLITE_FULL, String::new()), SqlError::Full(_)));
+        assert!(matches!(postgres("53100", String::new()), SqlError::Full(_)));
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_BUSY_SNAPSHOT, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_CORRUPT] {
+            assert!(matches!(sqlite(code, String::new()), SqlError::Unavailable(_)), "{code}");
+        }
+        for state in ["40001", "40P01", "57P01", "08006", "53300", "55P03"] {
+            assert!(matches!(postgres(state, String::new()), SqlError::Unavailable(_)), "{state}");
+        }
+        assert!(matches!(sqlite(ffi::SQLITE_CONSTRAINT_UNIQUE, String::new()), SqlError::Constraint(_)));
+        assert!(matches!(postgres("23505", String::new()), SqlError::Constraint(_)));
+    }
+}
