@@ -149,7 +149,9 @@ mod tests {
         use libsqlite3_sys as ffi;
         assert!(matches!(sqlite(ffi::SQLITE_FULL, String::new()), SqlError::Full(_)));
         assert!(matches!(postgres("53100", String::new()), SqlError::Full(_)));
-        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_BUSY_SNAPSHOT, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_CORRUPT] {
+        for code in
+            [ffi::SQLITE_BUSY, ffi::SQLITE_BUSY_SNAPSHOT, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_CORRUPT]
+        {
             assert!(matches!(sqlite(code, String::new()), SqlError::Unavailable(_)), "{code}");
         }
         for state in ["40001", "40P01", "57P01", "08006", "53300", "55P03"] {
