@@ -98,14 +98,14 @@ fn message_row(slot: i64, message: Message) -> Row {
 }
 
 /// Inserts what is not there yet: slot and row id of each new message, in the order of the batch.
-/// The unique index on (sender, mid) sorts out repeats, those within the batch included.
+/// The unique index on (mid, sender) sorts out repeats, those within the batch included.
 fn insert_messages(db: &impl Sql, rows: Vec<Row>) -> Result<Vec<(usize, i64)>, SqlError> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
     let statement = "INSERT INTO message (slot, sender, mid, class, device, to_kind, target, topic,
             body, properties, sent_at, expires_at)
-        VALUES :rows ON CONFLICT (sender, mid) DO NOTHING RETURNING slot, id";
+        VALUES :rows ON CONFLICT (mid, sender) DO NOTHING RETURNING slot, id";
     let slot_and_id = |row| {
         let mut columns = Columns::of(row);
         let slot = usize::try_from(columns.number()?).unwrap_or(usize::MAX);
