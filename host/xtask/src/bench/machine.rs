@@ -44,7 +44,20 @@ pub(super) fn describe(root: &Path) -> Result<Vec<(&'static str, String)>> {
         ("commit", format!("{}{changed}", of("git", &["rev-parse", "--short", "HEAD"]))),
         ("date", of("date", &["-u", "+%F"])),
         ("load average before it began", load),
+        ("priority", priority()),
     ])
+}
+
+/// A run on a machine that has other work to do may be given more weight, and says so.
+fn priority() -> String {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let nice = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(16)).unwrap_or("0");
+    let group = fs::read_to_string("/proc/self/autogroup").unwrap_or_default();
+    let group = group.trim().rsplit(' ').next().unwrap_or("0");
+    match (nice, group) {
+        ("0", "0" | "") => "as every process".to_owned(),
+        _ => format!("nice {nice}, scheduling group {group}"),
+    }
 }
 
 fn peer_version() -> String {

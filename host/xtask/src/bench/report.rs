@@ -87,6 +87,10 @@ impl Report {
         ] {
             self.rows.push(Row::new(&format!("– {what}"), unit, all(pointer)));
         }
+        let per_message =
+            |answer: &Value| Some(answer["server_cpu"].as_f64()? * 1e6 / forwarded(answer).max(1.0));
+        let micros = answers.iter().filter_map(per_message).collect();
+        self.rows.push(Row::new("– the server's CPU for one message", "µs", micros));
         let sum = |pointer| all(pointer).into_iter().sum::<f64>();
         let lost = sum("/acked") - sum("/delivered");
         if lost != 0.0 || sum("/missed") != 0.0 {
