@@ -45,9 +45,14 @@ pub(crate) fn has(program: &str) -> bool {
 /// The cargo that runs us.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // Set for us by `cargo run`; a build script that saw them would run again for each command.
-    for variable in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH"] {
-        command.env_remove(variable);
+    // Set for us by `cargo run`; a build script that watches them (ring's does) would run again, and
+    // half the tree be built anew, each time somebody types `cargo build` between two tasks.
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|p| name.starts_with(p))
+        {
+            command.env_remove(&variable);
+        }
     }
     command
 }

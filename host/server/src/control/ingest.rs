@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::{clock, tasks::Background};
 
 /// Messages in one transaction, at most: bounds the time that the first of them waits.
-const BATCH: usize = 512;
+const BATCH: usize = 2_048;
 /// Bytes of bodies in one transaction, at most, unless one submission has more: the plugin's memory
 /// holds them twice.
 const BATCH_BYTES: usize = 4 << 20;

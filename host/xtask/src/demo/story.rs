@@ -91,6 +91,9 @@ pub(crate) fn tell(teller: &mut Teller, root: &Path, folder: &Path, plugins: &Pa
     plain.sees("refused (NotAuthorized)")?;
     plain.leaves()?;
 
+    teller.step("The figures so far");
+    figures(teller, &server, folder)?;
+
     teller.step("The server is killed in the middle of everything (SIGKILL), and started again");
     let listeners = server.where_it_listens()?;
     let listeners: Vec<(&str, &str)> =
@@ -118,19 +121,29 @@ pub(crate) fn tell(teller: &mut Teller, root: &Path, folder: &Path, plugins: &Pa
     alice.leaves()?;
     bob.leaves()?;
 
-    teller.step("The figures");
-    figures(teller, &server)?;
-
     teller.step("The server stops in order");
     server.stop()
 }
 
-/// Figures since the restart, from /metrics.
-fn figures(teller: &Teller, server: &Server) -> Result<()> {
+/// What it has cost until now, from /metrics and from the system.
+fn figures(teller: &Teller, server: &Server, folder: &Path) -> Result<()> {
+    let count = |name: &str, label: &str| server.metric(name, label);
     for role in ["login", "token", "classify", "store"] {
-        let calls = server.metric("postern_plugin_calls_total", &format!("role=\"{role}\""))?;
+        let calls = count("postern_plugin_calls_total", &format!("role=\"{role}\""))?;
         teller.note(&format!("{calls:6} calls of the role {role}"));
-        ensure!(calls > 0.0 || role == "login", "the role {role} was never asked");
+        ensure!(calls > 0.0, "the role {role} was never asked");
     }
+    let (logins, refused) =
+        (count("postern_logins_total", "\"ok\"")?, count("postern_logins_total", "\"denied\"")?);
+    let hashed = count("postern_argon2_total", "")?;
+    teller.note(&format!(
+        "{logins:6} logins, {refused} refused; {hashed} argon2 computations, those of `user add` included"
+    ));
+    let sent_away = count("postern_refused_total", "")?;
+    teller.note(&format!("{sent_away:6} packets or sign-ins refused"));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id()))?;
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("unknown").trim();
+    let disk = std::fs::metadata(folder.join("data/postern.db")).map_or(0, |file| file.len() / 1024);
+    teller.note(&format!("{memory} of memory; {disk} kB of database beside its log"));
     Ok(())
 }
