@@ -47,6 +47,9 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     });
 
     add_people(&server)?;
+    for (name, _) in LISTENERS {
+        println!("listening {name} {}", server.address(name)?);
+    }
     println!("{}", tour(&config));
     let status = server.wait()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
