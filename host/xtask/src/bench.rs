@@ -89,6 +89,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
         build(root)?;
     }
     let mut report = Report::new(machine::describe(root)?);
+    if options.no_build {
+        report
+            .notes
+            .push("Measured what was built before: it may be older than the commit named here.".to_owned());
+    }
     if options.has(Part::Classify) {
         classified(root, &mut report)?;
     }

@@ -54,7 +54,7 @@ pub(super) struct Report {
     machine: Vec<(&'static str, String)>,
     pub(super) rows: Vec<Row>,
     /// Sentences below the table.
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
     /// The generator's answer to `bytes`.
     pub(super) bytes: Option<Value>,
     /// Bytes of a body in it.
