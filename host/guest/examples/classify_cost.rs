@@ -8,8 +8,9 @@
 use std::error::Error;
 use std::hint::black_box;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use postern_guest::roles::classify::{Facts, Origin};
+use postern_guest::roles::classify::{Facts, Origin, Sender};
 use postern_guest::roles::types::{Profile, Relation, Transport};
 use postern_guest::{Host, Keyring, PluginPolicy, Role, Runtime, RuntimeConfig, Slots};
 use postern_store::Database;
@@ -41,17 +42,19 @@ async fn measure(path: &std::path::Path, folder: &std::path::Path) -> Result<(),
     let slots = Slots::new();
     slots.activate(Role::Classify, plugin)?;
 
-    let sender = Profile {
+    let profile = Profile {
         user: "alice".into(),
         name: "Alice".into(),
         org: "acme".into(),
         groups: vec!["staff".into(), "sales".into()],
         ..Profile::default()
     };
+    let anonymous = Arc::new(Sender { client_id: "phone".into(), profile: None });
+    let sender = Arc::new(Sender { client_id: "phone".into(), profile: Some(profile) });
     for (what, sender, len) in [
-        ("anonymous, 256 B", None, 256),
-        ("with profile, 256 B", Some(&sender), 256),
-        ("with profile, 4 KiB", Some(&sender), 4096),
+        ("anonymous, 256 B", &anonymous, 256),
+        ("with profile, 256 B", &sender, 256),
+        ("with profile, 4 KiB", &sender, 4096),
     ] {
         let payload = vec![7; len];
         let facts = Facts {
@@ -61,8 +64,7 @@ async fn measure(path: &std::path::Path, folder: &std::path::Path) -> Result<(),
             retain: false,
             origin: Origin::Client,
             transport: Transport::Tls,
-            client_id: "phone",
-            sender,
+            sender: Some(sender),
             relation: Relation::Internal,
             now: 1,
         };

@@ -15,6 +15,7 @@ use crate::imports::{self, password::Passwords};
 use crate::keyring::Keyring;
 use crate::limits::{TABLE_ELEMENTS, TICK};
 use crate::policy::PluginLimits;
+use crate::roles::classify;
 use crate::state::State;
 
 /// Instances of all plugins that live at once.
@@ -100,6 +101,9 @@ impl Runtime {
         imports::link_all(&mut waiting).map_err(failed)?;
         let mut pure = Linker::new(&engine);
         imports::link_pure(&mut pure).map_err(failed)?;
+        for linker in [&mut waiting, &mut pure] {
+            classify::add_sender_to_linker(linker).map_err(failed)?;
+        }
 
         let cache = Cache::open(&config.cache, &engine, host.keyring.key("plugin-cache"))
             .map_err(|error| StartError::Cache { path: config.cache.clone(), error })?;

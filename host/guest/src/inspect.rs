@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::imports::GRANTABLE;
 use crate::load::Reason;
 use crate::policy::Role;
+use crate::roles::classify::SENDER_INTERFACE;
 
 /// The version of all packages in `wit/` that this host speaks. A plugin made for another patch
 /// version of the same minor version fits (4-measured, trap 8).
@@ -71,8 +72,13 @@ pub(crate) fn check_world<'a>(
 ) -> Result<World, Vec<Reason>> {
     let mut reasons = Vec::new();
     let mut world = World::default();
+    let mut of_classify = None;
     for import in imports {
-        match check_import(import) {
+        let checked = check_import(import);
+        if split(import).0 == SENDER_INTERFACE && checked.is_ok() {
+            of_classify = Some(import);
+        }
+        match checked {
             Ok(None) => {}
             Ok(Some(name)) => drop(world.imports.insert(name.to_owned())),
             Err(reason) => reasons.push(reason),
@@ -108,12 +114,20 @@ pub(crate) fn check_world<'a>(
             reasons.push(Reason::NoRole);
         }
     }
+    if let Some(import) = of_classify
+        && !world.roles.contains(&Role::Classify)
+    {
+        reasons.push(Reason::UnknownInterface { import: import.to_owned() });
+    }
     if reasons.is_empty() { Ok(world) } else { Err(reasons) }
 }
 
-/// The granted name of an import, none for what everybody may import.
+/// The granted name of an import, none for what needs no grant.
 fn check_import(import: &str) -> Result<Option<&str>, Reason> {
     let (interface, version) = split(import);
+    if interface == SENDER_INTERFACE && is_compatible(version) {
+        return Ok(None);
+    }
     let foreign = || Reason::Foreign { import: import.to_owned() };
     let name = interface.strip_prefix("postern:host/").ok_or_else(foreign)?;
     if name != "types" && !GRANTABLE.contains(&name) {
@@ -207,6 +221,16 @@ mod tests {
         assert!(reasons.contains("postern:login/directory") && reasons.contains("postern:login/accounts"));
         assert!(check(&[], &[PLUGIN]).unwrap_err().contains("no role"));
         assert!(check(&[], &["postern:store/messages@0.1.0"]).unwrap_err().contains("postern:host/plugin"));
+    }
+
+    #[test]
+    fn only_classify_may_ask_for_the_sender() {
+        let sender = "postern:classify/sender@0.1.0";
+        let world = check(&[sender], &[PLUGIN, "postern:classify/classify@0.1.0"]).unwrap();
+        assert!(world.imports.is_empty(), "needs no grant");
+        let reasons = check(&[sender], &[PLUGIN, "postern:token/tokens@0.1.0"]).unwrap_err();
+        assert!(reasons.contains(sender), "{reasons}");
+        assert!(check(&["postern:classify/sender@0.2.0"], &[PLUGIN]).is_err());
     }
 
     #[test]

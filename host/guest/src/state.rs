@@ -14,6 +14,7 @@ use crate::imports::sql::SqlCall;
 use crate::keyring::Key;
 use crate::limits::{self, MemoryLimit, MemoryUse, Meter};
 use crate::policy::PluginLimits;
+use crate::roles::classify::Sender;
 
 /// Handles that one instance may hold at once.
 const HANDLES: usize = 1_024;
@@ -61,6 +62,8 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) sql: SqlCall,
     pub(crate) meter: Arc<Meter>,
+    /// Who sent the message that is being classified.
+    pub(crate) sender: Option<Arc<Sender>>,
     memory: MemoryLimit,
 }
 
@@ -85,6 +88,7 @@ fn new_store(engine: &Engine, granted: &Arc<Granted>) -> Store<State> {
         table,
         sql: SqlCall::new(granted.sql.clone()),
         meter: Arc::default(),
+        sender: None,
         memory: MemoryLimit::new(granted.limits.memory_mib, granted.memory.clone()),
         granted: granted.clone(),
     };

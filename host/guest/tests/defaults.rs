@@ -3,10 +3,11 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use postern_guest::roles::classify::{Class, Facts};
+use postern_guest::roles::classify::{Class, Facts, Sender};
 use postern_guest::roles::encrypt::{self, Decision};
 use postern_guest::roles::login::{Account, Attempt, LoginError};
 use postern_guest::roles::store::{self, Address, Conversation, Marker, Message, Saved};
@@ -160,11 +161,31 @@ async fn a10_save_answers_after_the_commit() {
 async fn a16_classify_borrows_all_it_is_told() {
     let bench = Bench::new().await;
     let slots = slots(&bench, &[(Role::Classify, "classify-topic")]).await;
-    let (profile, payload) = (alice(), vec![7; 256]);
-    let told = Facts { sender: Some(&profile), payload: &payload, ..facts(1) };
+    let sender = Arc::new(Sender { client_id: "phone".into(), profile: Some(alice()) });
+    let payload = vec![7; 256];
+    let told = Facts { sender: Some(&sender), payload: &payload, ..facts(1) };
     assert_eq!(slots.classify().classify(&told).unwrap().class, Class::Instant);
     let other = Facts { topic: "sensors/1", ..told };
     assert_eq!(slots.classify().classify(&other).unwrap().class, Class::Other);
+}
+
+#[tokio::test]
+async fn a16_classify_asks_for_the_sender_of_the_message_at_hand() {
+    let bench = Bench::new().await;
+    let group = alice().groups.first().cloned().unwrap();
+    let policy = format!("grants = ['log', 'config']\n[config.notifiers]\ngroups = ['{group}']");
+    let plugin = bench.load_file(&built("classify-topic"), &policy).await.unwrap();
+    let slots = Slots::new();
+    slots.activate(Role::Classify, plugin).unwrap();
+
+    let sender = |profile| Arc::new(Sender { client_id: "phone".into(), profile: Some(profile) });
+    let (member, stranger) = (sender(alice()), sender(Profile { groups: vec![], ..alice() }));
+    let from = |sender| Facts { topic: "note/bob", sender, ..facts(1) };
+    let class = |facts: Facts<'_>| slots.classify().classify(&facts).map(|verdict| verdict.class);
+    assert_eq!(class(from(Some(&member))), Ok(Class::Notification));
+    // One instance, one after the other: nothing stays of the sender before.
+    assert!(class(from(Some(&stranger))).is_err());
+    assert!(class(from(None)).is_err());
 }
 
 #[tokio::test]

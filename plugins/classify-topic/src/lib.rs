@@ -22,7 +22,10 @@ use bindings::{
         classify::classify::{ClassifyError, Facts, Guest, Verdict},
         host::plugin::{About, Guest as Lifecycle},
     },
-    postern::host::config::{self, Value},
+    postern::{
+        classify::sender,
+        host::config::{self, Value},
+    },
 };
 use rules::Rules;
 
@@ -61,6 +64,10 @@ fn texts(key: &str) -> Result<Vec<String>, String> {
     }
 }
 
+fn sender_groups() -> Vec<String> {
+    sender::profile().map(|profile| profile.groups).unwrap_or_default()
+}
+
 impl Lifecycle for Plugin {
     fn describe() -> About {
         About { name: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into() }
@@ -82,6 +89,6 @@ impl Lifecycle for Plugin {
 
 impl Guest for Plugin {
     fn classify(facts: Facts) -> Result<Verdict, ClassifyError> {
-        rules().map_err(|text| ClassifyError::Unavailable(text.clone()))?.classify(&facts)
+        rules().map_err(|text| ClassifyError::Unavailable(text.clone()))?.classify(&facts, sender_groups)
     }
 }

@@ -1,7 +1,7 @@
 //! From topic and sender to a class. Pure: no clock, no state, nothing looked up.
 
 use crate::bindings::exports::postern::classify::classify::{
-    Class, ClassifyError, Facts, Origin, Profile, Relation, Verdict,
+    Class, ClassifyError, Facts, Origin, Relation, Verdict,
 };
 
 /// The rules as the policy file sets them.
@@ -18,11 +18,15 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The class of a message, by its topic's first level.
+    /// The class of a message, by its topic's first level. `groups` asks for the sender's groups.
     ///
     /// # Errors
     /// `Refused` when this sender may not send it; the text says nothing about the addressee.
-    pub fn classify(&self, facts: &Facts) -> Result<Verdict, ClassifyError> {
+    pub fn classify(
+        &self,
+        facts: &Facts,
+        groups: impl FnOnce() -> Vec<String>,
+    ) -> Result<Verdict, ClassifyError> {
         if self.all_other {
             return Ok(self.verdict(Class::Other));
         }
@@ -30,7 +34,7 @@ impl Rules {
         if facts.origin == Origin::Client {
             match class {
                 Class::Instant => may_chat(facts)?,
-                Class::Notification | Class::Status => self.may_notify(facts.sender.as_ref())?,
+                Class::Notification | Class::Status => self.may_notify(facts.sender.as_deref(), groups)?,
                 // Reconnect instructions are the control unit's alone (B5).
                 Class::Command if facts.topic.starts_with("link/") => return Err(refused(NOT_YOURS)),
                 Class::Command | Class::Other => {}
@@ -44,10 +48,15 @@ impl Rules {
         Verdict { class, payload: None, holds: !self.ask_always }
     }
 
-    fn may_notify(&self, sender: Option<&Profile>) -> Result<(), ClassifyError> {
+    fn may_notify(
+        &self,
+        sender: Option<&str>,
+        groups: impl FnOnce() -> Vec<String>,
+    ) -> Result<(), ClassifyError> {
+        let is_member = || groups().iter().any(|group| self.notifier_groups.contains(group));
         let allowed = sender.is_some_and(|sender| {
-            self.notifier_users.contains(&sender.user)
-                || sender.groups.iter().any(|group| self.notifier_groups.contains(group))
+            self.notifier_users.iter().any(|user| user == sender)
+                || (!self.notifier_groups.is_empty() && is_member())
         });
         if allowed { Ok(()) } else { Err(refused(NOT_YOURS)) }
     }
@@ -101,7 +110,7 @@ fn may_chat(facts: &Facts) -> Result<(), ClassifyError> {
     if !well_formed {
         return Err(refused(MALFORMED));
     }
-    if from != Some(sender.user.as_str()) {
+    if from != Some(sender.as_str()) {
         return Err(refused(NOT_YOURS));
     }
     match facts.relation {
@@ -127,22 +136,18 @@ mod tests {
             retain: false,
             origin: Origin::Client,
             transport: Transport::Tls,
-            client_id: "phone".into(),
-            sender: Some(Profile {
-                user: "alice".into(),
-                name: "Alice".into(),
-                org: "acme".into(),
-                department: String::new(),
-                title: String::new(),
-                groups: vec!["ops".into()],
-            }),
+            sender: Some("alice".into()),
             relation,
             now: 0,
         }
     }
 
+    fn groups() -> Vec<String> {
+        vec!["ops".into()]
+    }
+
     fn class(rules: &Rules, facts: &Facts) -> Option<Class> {
-        rules.classify(facts).ok().map(|verdict| verdict.class)
+        rules.classify(facts, groups).ok().map(|verdict| verdict.class)
     }
 
     #[test]
@@ -167,9 +172,9 @@ mod tests {
         for relation in
             [Relation::Same, Relation::Internal, Relation::Upstream, Relation::Downstream, Relation::Member]
         {
-            assert!(rules.classify(&facts("im/u/bob/alice", relation)).is_ok());
+            assert!(rules.classify(&facts("im/u/bob/alice", relation), groups).is_ok());
         }
-        let answer = rules.classify(&facts("im/u/bob/alice", Relation::Unrelated));
+        let answer = rules.classify(&facts("im/u/bob/alice", Relation::Unrelated), groups);
         let Err(ClassifyError::Refused(text)) = answer else { panic!("not refused") };
         assert!(!text.contains("bob"), "says nothing about the addressee: {text}");
     }
@@ -185,17 +190,17 @@ mod tests {
             "im/u/bob/alice/",
             "im/u/b/alice/1/2",
         ] {
-            assert!(rules.classify(&facts(topic, Relation::Internal)).is_err(), "{topic}");
+            assert!(rules.classify(&facts(topic, Relation::Internal), groups).is_err(), "{topic}");
         }
         let anonymous = Facts { sender: None, ..facts("im/u/bob/alice", Relation::Internal) };
-        assert!(rules.classify(&anonymous).is_err());
+        assert!(rules.classify(&anonymous, groups).is_err());
     }
 
     #[test]
     fn notifications_come_from_the_control_unit_or_named_senders() {
         let mut rules = Rules::default();
         let note = facts("note/all", Relation::Unrelated);
-        assert!(rules.classify(&note).is_err());
+        assert!(rules.classify(&note, groups).is_err());
         let pushed = Facts { origin: Origin::ControlUnit, sender: None, ..note.clone() };
         assert_eq!(class(&rules, &pushed), Some(Class::Notification));
         rules.notifier_groups.push("ops".into());
@@ -203,7 +208,7 @@ mod tests {
         rules = Rules { notifier_users: vec!["alice".into()], ..Rules::default() };
         assert_eq!(class(&rules, &facts("status/bob", Relation::Internal)), Some(Class::Status));
         assert!(
-            rules.classify(&facts("link/car", Relation::Unrelated)).is_err(),
+            rules.classify(&facts("link/car", Relation::Unrelated), groups).is_err(),
             "instructions are nobody else's"
         );
     }
@@ -218,8 +223,8 @@ mod tests {
     #[test]
     fn verdicts_hold_unless_the_policy_asks_always() {
         let chat = facts("im/u/bob/alice", Relation::Internal);
-        assert!(Rules::default().classify(&chat).unwrap().holds);
+        assert!(Rules::default().classify(&chat, groups).unwrap().holds);
         let rules = Rules { ask_always: true, ..Rules::default() };
-        assert!(!rules.classify(&chat).unwrap().holds);
+        assert!(!rules.classify(&chat, groups).unwrap().holds);
     }
 }

@@ -7,9 +7,8 @@ pub mod types {
 
     pub use crate::roles::types::{Relation, Transport};
 
-    pub type ClientId<'a> = &'a str;
+    pub type UserId<'a> = &'a str;
     pub type TimestampMs = u64;
-    pub type Profile<'a> = &'a crate::roles::types::Profile;
 
     // What the generated world needs of an interface that it imports. It has no functions, and our
     // linkers are made elsewhere.

@@ -1,13 +1,16 @@
 //! The role *classify*: what a message means (`postern:classify`; A12, A16). A plain function call on
 //! the thread that has the message.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use wasmtime::Store;
-use wasmtime::component::Instance;
+use wasmtime::component::{Instance, Linker};
+use wasmtime::{Store, StoreContextMut};
 
 use self::bindings::exports::postern::classify::classify as wit;
 use super::types::{Profile, Relation, Transport};
 use crate::call::CallError;
+use crate::inspect::WIT_VERSION;
 use crate::policy::Role;
 use crate::pool::{Face, Warm};
 use crate::slot::Slot;
@@ -26,6 +29,22 @@ mod bindings {
         ownership: Borrowing { duplicate_if_necessary: false },
         with: { "postern:host/types": crate::roles::borrowed::types },
     });
+}
+
+/// The interface through which a rule asks for more about the sender, without its version.
+pub(crate) const SENDER_INTERFACE: &str = "postern:classify/sender";
+
+/// Links what only this role may import: answers about the sender of the message at hand, who is
+/// nobody outside a call.
+pub(crate) fn add_sender_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut sender = linker.instance(&format!("{SENDER_INTERFACE}@{WIT_VERSION}"))?;
+    sender.func_wrap("client-id", |store: StoreContextMut<'_, State>, (): ()| {
+        let sender = store.data().sender.as_ref();
+        Ok((sender.map_or_else(String::new, |sender| sender.client_id.clone()),))
+    })?;
+    sender.func_wrap("profile", |store: StoreContextMut<'_, State>, (): ()| {
+        Ok((store.data().sender.as_ref().and_then(|sender| sender.profile.clone()),))
+    })
 }
 
 /// The class of a message.
@@ -53,6 +72,15 @@ pub enum Origin {
     ControlUnit,
 }
 
+/// The sender of messages, as rules may ask about it.
+#[derive(Clone, Debug, Default)]
+pub struct Sender {
+    /// The sender's client id; empty for the control unit.
+    pub client_id: String,
+    /// The sender's profile; none for anonymous clients and for the control unit.
+    pub profile: Option<Profile>,
+}
+
 /// What is known of a message. Borrows everything: nothing is copied but into the guest.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -68,10 +96,8 @@ pub struct Facts<'a> {
     pub origin: Origin,
     /// How the sender's link travels.
     pub transport: Transport,
-    /// The sender's client id.
-    pub client_id: &'a str,
-    /// The sender's profile; none for anonymous clients and for the control unit.
-    pub sender: Option<&'a Profile>,
+    /// Who sends, shared by all messages of a link; none for the control unit.
+    pub sender: Option<&'a Arc<Sender>>,
     /// What the addressee is to the sender.
     pub relation: Relation,
     /// In ms since the Unix epoch.
@@ -128,7 +154,11 @@ impl Classify {
     #[inline]
     pub fn classify(&self, facts: &Facts<'_>) -> Result<Verdict, CallError<ClassifyError>> {
         let answer = self.slot.call(|warm: &mut Warm<Funcs>| {
-            warm.face.world.postern_classify_classify().call_classify(&mut warm.store, facts.into())
+            warm.store.data_mut().sender = facts.sender.cloned();
+            let answer =
+                warm.face.world.postern_classify_classify().call_classify(&mut warm.store, facts.into());
+            warm.store.data_mut().sender = None;
+            answer
         });
         match answer {
             Ok(verdict) => Ok(verdict.into()),
@@ -158,8 +188,7 @@ impl<'a> From<&Facts<'a>> for wit::Facts<'a> {
                 Origin::ControlUnit => wit::Origin::ControlUnit,
             },
             transport: facts.transport,
-            client_id: facts.client_id,
-            sender: facts.sender,
+            sender: facts.sender.and_then(|sender| Some(sender.profile.as_ref()?.user.as_str())),
             relation: facts.relation,
             now: facts.now,
         }

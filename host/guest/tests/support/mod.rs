@@ -81,7 +81,6 @@ pub fn facts(qos: u8) -> Facts<'static> {
         retain: false,
         origin: Origin::Client,
         transport: Transport::Tls,
-        client_id: "phone",
         sender: None,
         relation: Relation::Internal,
         now: 1,
@@ -147,18 +146,13 @@ impl Text {
             &[
                 ("transport", r#"(enum "plain" "tls")"#),
                 ("relation", r#"(enum "same" "internal" "upstream" "downstream" "member" "unrelated")"#),
-                (
-                    "profile",
-                    r#"(record (field "user" string) (field "name" string) (field "org" string)
-                        (field "department" string) (field "title" string) (field "groups" (list string)))"#,
-                ),
                 ("origin", r#"(enum "client" "control-unit")"#),
                 ("class", class),
                 (
                     "facts",
                     r#"(record (field "topic" string) (field "payload" (list u8)) (field "qos" u8)
                         (field "retain" bool) (field "origin" $origin) (field "transport" $transport)
-                        (field "client-id" string) (field "sender" (option $profile))
+                        (field "sender" (option string))
                         (field "relation" $relation) (field "now" u64))"#,
                 ),
                 (
@@ -192,9 +186,10 @@ impl Text {
     (func (export "self-check") (result i32) {self_check})
     (func $recurse (param i32) (result i32)
       (i32.add (call $recurse (i32.add (local.get 0) (i32.const 1))) (local.get 0)))
-    (func (export "classify") (param $facts i32) (result i32)
-      (local $mode i32)
-      (local.set $mode (i32.load8_u offset=16 (local.get $facts)))
+    (func (export "classify")
+      (param $topic i32) (param i32) (param $payload i32) (param i32) (param $mode i32) (param $retain i32)
+      (param $origin i32) (param $transport i32) (param $sender i32) (param i32 i32) (param $relation i32)
+      (param $now i64) (result i32)
       (global.set $top (i32.const 65536))
       (if (i32.eq (local.get $mode) (i32.const 1)) (then unreachable))
       (if (i32.eq (local.get $mode) (i32.const 2)) (then (loop (br 0))))

@@ -37,7 +37,6 @@ impl Push {
             retain: false,
             origin: Origin::ControlUnit,
             transport: Transport::Tls,
-            client_id: "",
             sender: None,
             relation: Relation::Unrelated,
             now: now.0,

@@ -16,7 +16,7 @@ use postern_guest::{
     roles::{
         classify::{self, Class, ClassifyError, Facts, Verdict},
         store::{self, Address as StoreAddress, Class as StoredClass},
-        types::{Profile as GuestProfile, Relation, Transport},
+        types::{Relation, Transport},
     },
 };
 use ulid::Ulid;
@@ -40,8 +40,8 @@ pub struct Sender {
     pub key: SessionKey,
     /// None for anonymous clients.
     pub profile: Option<Profile>,
-    /// The profile as classify is told it.
-    pub guest_profile: Option<GuestProfile>,
+    /// What classify may ask about the sender.
+    as_classify_sees: Arc<classify::Sender>,
     /// The sender's partner organisations.
     pub partners: Vec<Partner>,
     /// What the grant allows on this transport.
@@ -93,8 +93,11 @@ impl Sender {
         rights: Rights,
         transport: Transport,
     ) -> Self {
-        let guest_profile = profile.clone().map(Into::into);
-        Sender { key, profile, guest_profile, partners, rights, transport, memo: Mutex::default() }
+        let as_classify_sees = Arc::new(classify::Sender {
+            client_id: key.client_id.to_string(),
+            profile: profile.clone().map(Into::into),
+        });
+        Sender { key, profile, as_classify_sees, partners, rights, transport, memo: Mutex::default() }
     }
 
     /// Decides about one message.
@@ -195,8 +198,7 @@ impl Sender {
             retain: message.retain,
             origin: classify::Origin::Client,
             transport: self.transport,
-            client_id: &self.key.client_id,
-            sender: self.guest_profile.as_ref(),
+            sender: Some(&self.as_classify_sees),
             relation,
             now: now.0,
         };

@@ -17,7 +17,7 @@ rogue::lifecycle!(Ok(()));
 
 impl Guest for Plugin {
     fn classify(facts: Facts) -> Result<Verdict, ClassifyError> {
-        let by_boom = facts.sender.as_ref().is_some_and(|sender| sender.user == "boom");
+        let by_boom = facts.sender.as_deref() == Some("boom");
         let mode = orders().carry_out(by_boom || facts.topic.ends_with("/boom"), log);
         let class = match facts.topic.split('/').next() {
             // Never the class of the prefix.
