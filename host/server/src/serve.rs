@@ -80,6 +80,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             bus: &bus,
             bound: &bound,
             background: &background,
+            node: data.node_name()?,
         };
         Some(broker_node(parts).await?)
     } else {
@@ -127,8 +128,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 /// The journeys of the broker role, wired.
 async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
-    let Parts { config, policy, slots, database, bus, bound, background } = parts;
+    let Parts { config, policy, slots, database, bus, bound, background, node } = parts;
     let broker = Arc::new(Broker::new(config.limits.broker()));
+    let kept = database.kept(&node);
+    mqtt::keep::restore(&broker, &kept).await.context("sessions")?;
     let cursors = Cursors::new(database.cursors());
     let presence =
         Presence::new(Ulid::new().to_string(), bus.clone(), broker.clone(), Push::new(slots.clone()));
@@ -147,6 +150,7 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
         broker,
     });
     background.spawn_until(|stop| cursors.write_behind(stop));
+    background.spawn_until(|stop| mqtt::keep::write(node.broker.clone(), kept, stop));
     background.spawn(mqtt::timers::run(node.clone()));
     heard::listen(&node, background).await?;
     history::serve(slots.clone(), bus, background).await?;
@@ -164,6 +168,8 @@ struct Parts<'a> {
     bus: &'a Bus,
     bound: &'a Bound,
     background: &'a Background,
+    /// This node's name.
+    node: String,
 }
 
 /// Where the login answer sends clients.

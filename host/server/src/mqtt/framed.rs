@@ -151,6 +151,11 @@ impl Framed {
         self.unsent.is_empty() && !self.needs_flush
     }
 
+    /// Drops what waits to be written.
+    pub fn forget_unsent(&mut self) {
+        self.unsent = BytesMut::new();
+    }
+
     /// Writes what waits, as far as the peer takes it.
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unsent.is_empty() {

@@ -8,25 +8,19 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use postern_broker::{
     Close, Link, Timestamp,
+    journal::Mark,
     wire::{Disconnect, Packet, ReasonCode, Text, Version},
 };
 use tokio::time::{Instant, Sleep};
-use tracing::{debug, info};
 
-use super::{
-    framed::{End, Framed},
-    inflow::Inflow,
-    live::Expiry,
-    publish::Sender,
-    reauth::Reauth,
-};
+use super::{ending::Ending, framed::Framed, inflow::Inflow, live::Expiry, publish::Sender, reauth::Reauth};
 use crate::{
     clock,
     control::{cursors::Device, welcome::Welcomed},
@@ -39,8 +33,6 @@ use crate::{
 const ROUNDS: usize = 8;
 /// Bytes encoded before they are written.
 const CHUNK: usize = 64 << 10;
-/// How long a peer may take to read its last packet.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -60,27 +52,20 @@ pub struct Pump {
     pub(super) ending: Option<Ending>,
     /// Packets read and not yet applied: one before them waits for an answer.
     backlog: VecDeque<Packet>,
-    feed: Option<Box<Feed>>,
+    pub(super) feed: Option<Box<Feed>>,
+    /// What is encoded may be written when the journal is settled so far.
+    pub(super) mark: Mark,
+    /// Where the journal was asked to wake us.
+    asked: Mark,
     keep_alive: Option<Duration>,
     heard: Instant,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// Stored messages for a signed-in device.
-struct Feed {
-    who: Welcomed,
+pub(super) struct Feed {
+    pub(super) who: Welcomed,
     work: Option<Work>,
-}
-
-/// Why a link ends.
-#[derive(Debug)]
-pub enum Ending {
-    /// DISCONNECT from the client.
-    Left(Close),
-    /// The network or the peer is gone.
-    Gone,
-    /// Refused; an MQTT 5 peer is told why.
-    Refused(Refusal),
 }
 
 impl Pump {
@@ -108,6 +93,8 @@ impl Pump {
             ending: None,
             backlog: VecDeque::new(),
             feed: None,
+            mark: Mark::default(),
+            asked: Mark::default(),
             keep_alive: None,
             heard: Instant::now(),
             timer: None,
@@ -282,6 +269,7 @@ impl Pump {
             if !self.conn.is_clogged() {
                 let drained = self.link.drain(self.conn.output(), CHUNK, now);
                 more = drained.more;
+                self.mark = drained.mark;
                 if let Some(reason) = drained.closing
                     && self.ending.is_none()
                 {
@@ -289,7 +277,7 @@ impl Pump {
                     moved = true;
                 }
             }
-            if self.conn.is_flushed() {
+            if self.conn.is_flushed() || !self.is_settled(cx) {
                 break;
             }
             match self.conn.poll_write(cx) {
@@ -305,6 +293,18 @@ impl Pump {
             }
         }
         moved
+    }
+
+    /// Whether what is encoded may be written: everything it acknowledges is safe on disk.
+    fn is_settled(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.asked == self.mark {
+            return self.node.broker.is_settled(self.mark);
+        }
+        let settled = self.node.broker.poll_settled(cx, self.mark).is_ready();
+        if !settled {
+            self.asked = self.mark;
+        }
+        settled
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Timestamp) -> Poll<()> {
@@ -344,63 +344,5 @@ impl Pump {
             (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
             (a, b) => a.or(b),
         }
-    }
-
-    /// Ends the link with a refusal.
-    pub(super) fn refuse(&mut self, refusal: Refusal) {
-        refusal.count();
-        if self.ending.is_none() {
-            self.ending = Some(Ending::Refused(refusal));
-        }
-    }
-
-    fn end(&mut self, end: End) {
-        match end {
-            End::Gone(e) => {
-                debug!(peer = %self.origin.peer, error = %e, "link gone");
-                self.ending.get_or_insert(Ending::Gone);
-            }
-            End::Refused(fault) => self.refuse(fault.into()),
-        }
-    }
-
-    /// Tells the peer, ends the session's attachment, publishes the will, notes who left.
-    async fn finish(mut self) {
-        let close = match self.ending.take() {
-            Some(Ending::Left(close)) => close,
-            Some(Ending::Refused(refusal)) => {
-                info!(peer = %self.origin.peer, listener = self.origin.listener.as_str(), %refusal, "link ended");
-                if self.version == Version::V5 {
-                    let farewell = Disconnect {
-                        reason: refusal.reason_code(),
-                        reason_string: Some(Text::from(refusal.told())),
-                        ..Disconnect::default()
-                    };
-                    let farewell = Packet::Disconnect(farewell);
-                    let told = self.conn.send(&farewell, Version::V5);
-                    let _ = tokio::time::timeout(FAREWELL, told).await;
-                }
-                Close::Lost
-            }
-            Some(Ending::Gone) | None => Close::Lost,
-        };
-        if let Some(cursor) = self.link.take_cursor()
-            && let Some(feed) = &self.feed
-        {
-            self.node.cursors.note(&feed.who.device, cursor);
-        }
-        let due = self.link.close(close, clock::now());
-        if let Some(token) = &self.token {
-            self.node.live.forget(token, &self.expiry);
-        }
-        if let Some(due) = due {
-            super::will::publish(self.node.clone(), due);
-        }
-        if let Some(feed) = &self.feed
-            && feed.who.counted.load(Ordering::Acquire)
-        {
-            self.node.presence.left(&feed.who.profile, &feed.who.partners, &self.link).await;
-        }
-        let _ = tokio::time::timeout(FAREWELL, self.conn.finish()).await;
     }
 }

@@ -6,8 +6,10 @@
 
 pub mod auth;
 pub mod connect;
+mod ending;
 pub mod framed;
 pub mod inflow;
+pub mod keep;
 pub mod link;
 pub mod live;
 pub mod publish;
