@@ -171,8 +171,8 @@ impl Raw {
     }
 }
 
-/// A policy that admits anonymous clients is for loopback only, whatever its name. `listeners` have
-/// the addresses that they really got.
+/// A token plugin that admits anonymous clients is for loopback only, whatever the policy's name.
+/// `listeners` have the addresses that they really got.
 ///
 /// # Errors
 /// One line that names the listener's key.

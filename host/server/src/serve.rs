@@ -99,6 +99,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         plugin_dir: config.plugin_dir.clone(),
         roles: config.roles,
         listeners: announced.clone(),
+        public: bound.addresses(),
         token: config.admin_token.clone(),
         audit: Audit::open(&data.audit_log())?,
         activations: data.activations(),

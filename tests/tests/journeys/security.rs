@@ -247,6 +247,38 @@ async fn s_anonymous_clients_are_refused_by_default_and_off_loopback() {
     assert!(refused.stderr.contains("listen.tcp"), "{}", refused.stderr);
 }
 
+/// A server whose operator has another token plugin at hand, one that lets anybody in.
+async fn with_an_open_candidate(tcp: &'static str) -> Postern {
+    let candidate = postern_tests::guest_file("rogue-token");
+    Postern::start(|c| {
+        c.set("listen.tcp", tcp);
+        c.plugin("rogue-token", &candidate);
+        c.policy("plugins.rogue-token.grants", vec!["log", "config", "keys"]);
+        c.policy("plugins.rogue-token.keys", vec!["token"]);
+        c.policy("plugins.rogue-token.config.misbehave", "anonymous");
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_a_token_plugin_that_admits_anonymous_clients_is_activated_on_loopback_only() {
+    let mut postern = with_an_open_candidate("0.0.0.0:0").await;
+    let output = postern.cli(&["plugin", "activate", "rogue-token"]).await;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("rogue-token.wasm") && told.contains("listen.tcp"), "{told}");
+    // The old one serves, now and after a restart.
+    for _ in 0..2 {
+        let list = postern.json(&["plugin", "list"]).await;
+        let token = list.as_array().unwrap().iter().find(|p| p["roles"].to_string().contains("token"));
+        assert_eq!(token.unwrap()["name"], "token-hmac", "{list}");
+        postern.stop().await;
+        postern.restart().await;
+    }
+    let postern = with_an_open_candidate("127.0.0.1:0").await;
+    postern.done(&["plugin", "activate", "rogue-token"]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn s_the_open_policy_stores_nothing_and_refuses_what_it_says() {
     let postern = Postern::start(|c| c.policy_file("open")).await;

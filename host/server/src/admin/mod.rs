@@ -14,7 +14,7 @@ mod unix;
 mod users;
 pub mod wire;
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -32,6 +32,7 @@ pub use unix::serve_unix;
 use crate::{
     audit::Audit,
     config::{NodeRoles, SecretText},
+    listen::wire::ListenerName,
     login::{Kind, Problem},
     policy::Policy,
 };
@@ -57,8 +58,10 @@ pub struct Admin {
     pub plugin_dir: PathBuf,
     /// The node's.
     pub roles: NodeRoles,
-    /// Name and address of each.
+    /// Name and address of each, as they are announced.
     pub listeners: Vec<(&'static str, String)>,
+    /// Those that clients come in through.
+    pub public: Vec<(ListenerName, SocketAddr)>,
     /// What a peer on the network must bring; without one none is let in.
     pub token: Option<SecretText>,
     /// Where every act is written down.

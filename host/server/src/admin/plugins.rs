@@ -120,6 +120,10 @@ async fn swap(ctx: &Ctx, name: &str) -> Result<PluginView, Problem> {
         let detail = format!("{}: fills no role that this node runs", path.display());
         return Err(Problem::detailed(Kind::Conflict, detail));
     }
+    if roles.contains(&Role::Token) {
+        let harmless = plugins::check_anonymous(&plugin, &admin.public).await;
+        harmless.map_err(|e| Problem::detailed(Kind::Conflict, e))?;
+    }
     // What cannot be remembered is not done: after a restart the old one would serve again.
     let unusable = |e: PluginError| Problem::detailed(Kind::Internal, e);
     plugins::remember(&admin.activations, name, &roles).map_err(unusable)?;
