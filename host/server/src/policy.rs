@@ -189,9 +189,9 @@ pub fn refuse_anonymous_off_loopback(
     }
 }
 
-/// Anonymous clients would be admitted from the network.
+/// Anonymous clients would be admitted from the network; one line that names the listener.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("listen.{listener}: {address} is not loopback, but the policy (key policy) admits anonymous clients")]
+#[error("listen.{listener}: {address} is not loopback, but the token plugin admits anonymous clients")]
 pub struct OffLoopback {
     listener: &'static str,
     address: SocketAddr,
