@@ -69,7 +69,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
 
     let background = Background::default();
-    let links = TaskTracker::new();
+    let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
     let node = if config.roles.broker {
         let parts = Parts {
@@ -80,6 +80,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             bus: &bus,
             bound: &bound,
             background: &background,
+            tasks: &tasks,
         };
         Some(broker_node(parts).await?)
     } else {
@@ -103,14 +104,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         token: config.admin_token.clone(),
         audit: Audit::open(&data.audit_log())?,
         activations: data.activations(),
+        tasks: tasks.clone(),
     });
     let application = login::router(LoginContext {
         slots: config.roles.login.then(|| slots.clone()),
         bus: bus.clone(),
         limits: config.limits.clone(),
     });
-    let doors = Doors { config: &config, certificates, links: links.clone(), stop: stop.clone() };
-    doors.open(bound, node.clone(), application, routers);
+    let doors = Doors { config: &config, certificates, tasks: tasks.clone(), stop: stop.clone() };
+    doors.open(bound, node.clone(), application, routers, &background);
 
     for (name, address) in announced {
         println!("listening {name} {address}");
@@ -119,8 +121,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     drain::stop_signal().await.context("signals")?;
 
     let grace = Duration::from_secs(u64::from(config.limits.drain_secs));
-    drain::links(node.as_ref().map(|n| &*n.broker), &links, &stop, grace).await;
+    drain::links(node.as_ref().map(|n| &*n.broker), &tasks, &stop, grace).await;
     background.finish().await;
+    bus.flush().await;
     database.close().await;
     info!("stopped");
     Ok(())
@@ -128,7 +131,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 /// The journeys of the broker role, wired.
 async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
-    let Parts { config, policy, slots, database, bus, bound, background } = parts;
+    let Parts { config, policy, slots, database, bus, bound, background, tasks } = parts;
     let broker = Arc::new(Broker::new(config.limits.broker()));
     let cursors = Cursors::new(database.cursors());
     let presence =
@@ -140,6 +143,7 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
         cursors: cursors.clone(),
         live: Live::default(),
         ids: AssignedIds::default(),
+        tasks: tasks.clone(),
         limits: config.limits.clone(),
         all_other: policy.all_other,
         classify_failure: policy.classify_failure,
@@ -165,6 +169,7 @@ struct Parts<'a> {
     bus: &'a Bus,
     bound: &'a Bound,
     background: &'a Background,
+    tasks: &'a TaskTracker,
 }
 
 /// Where the login answer sends clients.

@@ -26,6 +26,7 @@ use postern_broker::Broker;
 use postern_bus::Bus;
 use postern_guest::{Runtime, Slots};
 use postern_store::Database;
+use tokio_util::task::TaskTracker;
 
 pub use unix::serve_unix;
 
@@ -68,6 +69,8 @@ pub struct Admin {
     pub audit: Audit,
     /// The file that remembers activations.
     pub activations: PathBuf,
+    /// What the end of the node waits for: acts that are begun among it.
+    pub tasks: TaskTracker,
 }
 
 /// Shared by all requests.
