@@ -34,6 +34,11 @@ pub struct Welcomed {
 }
 
 impl Welcomed {
+    /// Whether this device gets just what `other` would.
+    pub fn sees_as(&self, other: &Self) -> bool {
+        self.profile == other.profile && self.partners == other.partners
+    }
+
     /// Pushes presence, then begins the feed of notifications and instant messages.
     pub async fn begin(self, node: Arc<Node>, link: Arc<Link>) {
         node.presence.arrived(&self.profile, &self.partners, &link, &self.counted).await;

@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,19 +21,14 @@ use tokio::time::{Instant, Sleep};
 use tracing::{debug, info};
 
 use super::{
+    feed::Feed,
     framed::{End, Framed},
     inflow::Inflow,
     live::Expiry,
     publish::Sender,
     reauth::Reauth,
 };
-use crate::{
-    clock,
-    control::{cursors::Device, welcome::Welcomed},
-    listen::wire::Origin,
-    node::Node,
-    refuse::Refusal,
-};
+use crate::{clock, listen::wire::Origin, node::Node, refuse::Refusal};
 
 /// Rounds in one poll before other links get their turn.
 const ROUNDS: usize = 8;
@@ -41,8 +36,6 @@ const ROUNDS: usize = 8;
 const CHUNK: usize = 64 << 10;
 /// How long a peer may take to read its last packet.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A live link.
 pub struct Pump {
@@ -60,16 +53,10 @@ pub struct Pump {
     pub(super) ending: Option<Ending>,
     /// Packets read and not yet applied: one before them waits for an answer.
     backlog: VecDeque<Packet>,
-    feed: Option<Box<Feed>>,
+    pub(super) feed: Option<Box<Feed>>,
     keep_alive: Option<Duration>,
     heard: Instant,
     timer: Option<Pin<Box<Sleep>>>,
-}
-
-/// Stored messages for a signed-in device.
-struct Feed {
-    who: Welcomed,
-    work: Option<Work>,
 }
 
 /// Why a link ends.
@@ -123,21 +110,6 @@ impl Pump {
     /// The token it signed in with, and how to sign in again.
     pub fn token(mut self, token: Option<String>, expiry: Arc<Expiry>, method: Option<Text>) -> Self {
         (self.token, self.expiry, self.method) = (token, expiry, method);
-        self
-    }
-
-    /// Whether it gets its user's stored messages and presence.
-    pub fn messaging(mut self, messaging: bool) -> Self {
-        let (Some(profile), true) = (&self.sender.profile, messaging) else { return self };
-        let device = Device { user: profile.user.clone(), client_id: self.sender.key.client_id.to_string() };
-        let who = Welcomed {
-            profile: profile.clone(),
-            partners: self.sender.partners.clone(),
-            device,
-            counted: Arc::default(),
-        };
-        let begin: Work = Box::pin(who.clone().begin(self.node.clone(), self.link.clone()));
-        self.feed = Some(Box::new(Feed { who, work: Some(begin) }));
         self
     }
 
@@ -227,23 +199,6 @@ impl Pump {
             _ => Close::Normal { session_expiry_secs: disconnect.session_expiry },
         };
         self.ending = Some(Ending::Left(close));
-    }
-
-    fn poll_feed(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(feed) = &mut self.feed else { return false };
-        if let Some(cursor) = self.link.take_cursor() {
-            self.node.cursors.note(&feed.who.device, cursor);
-        }
-        if feed.work.is_none() {
-            let Some(after) = self.link.feed_wants() else { return false };
-            feed.work = Some(Box::pin(feed.who.clone().page(self.node.clone(), self.link.clone(), after)));
-        }
-        let Some(work) = &mut feed.work else { return false };
-        let done = work.as_mut().poll(cx).is_ready();
-        if done {
-            feed.work = None;
-        }
-        done
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> bool {
@@ -384,11 +339,7 @@ impl Pump {
             }
             Some(Ending::Gone) | None => Close::Lost,
         };
-        if let Some(cursor) = self.link.take_cursor()
-            && let Some(feed) = &self.feed
-        {
-            self.node.cursors.note(&feed.who.device, cursor);
-        }
+        self.note_cursor();
         let due = self.link.close(close, clock::now());
         if let Some(token) = &self.token {
             self.node.live.forget(token, &self.expiry);
@@ -396,10 +347,8 @@ impl Pump {
         if let Some(due) = due {
             super::will::publish(self.node.clone(), due);
         }
-        if let Some(feed) = &self.feed
-            && feed.who.counted.load(Ordering::Acquire)
-        {
-            self.node.presence.left(&feed.who.profile, &feed.who.partners, &self.link).await;
+        if let Some(feed) = self.feed.take() {
+            feed.leave(&self.node, &self.link).await;
         }
         let _ = tokio::time::timeout(FAREWELL, self.conn.finish()).await;
     }

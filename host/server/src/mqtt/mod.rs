@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod connect;
+mod feed;
 pub mod framed;
 pub mod inflow;
 pub mod link;
