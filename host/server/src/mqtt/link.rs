@@ -341,6 +341,9 @@ impl Pump {
         };
         self.note_cursor();
         let due = self.link.close(close, clock::now());
+        if self.node.broker.session(&self.sender.key).is_none() {
+            self.node.ids.forget(&self.sender.key);
+        }
         if let Some(token) = &self.token {
             self.node.live.forget(token, &self.expiry);
         }
