@@ -24,7 +24,7 @@ use crate::{
     config::Config,
     control::{
         cursors::Cursors, heard, history, ids::AssignedIds, ingest::Ingest, people::People,
-        presence::Presence, push::Push, tokens::Tokens, wire::BrokerAddress,
+        presence::Presence, purge, push::Push, tokens::Tokens, wire::BrokerAddress,
     },
     datadir::DataDir,
     drain,
@@ -69,6 +69,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
 
     let background = Background::default();
+    background.spawn(purge::run(database.clone()));
     let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
     let node = if config.roles.broker {

@@ -68,7 +68,7 @@ pub struct Message {
     /// In ms since the Unix epoch.
     #[component(name = "sent-at")]
     pub sent_at: u64,
-    /// In ms since the Unix epoch; none is kept until purged.
+    /// In ms since the Unix epoch; none never expires.
     #[component(name = "expires-at")]
     pub expires_at: Option<u64>,
     /// Everyone who gets it, sorted, each once.
