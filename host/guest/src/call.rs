@@ -6,7 +6,7 @@ use wasmtime::Trap;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError<E> {
     /// The plugin answered with its own error, which says what the caller must do.
-    #[error("the plugin refused")]
+    #[error(transparent)]
     Answer(E),
     /// No answer: the failure rule of the role applies (C6).
     #[error(transparent)]

@@ -117,11 +117,13 @@ pub struct Verdict {
 }
 
 /// Why a message was not classified.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClassifyError {
     /// Refuse the message; the text goes to an MQTT 5 sender as reason string.
+    #[error("refused: {0}")]
     Refused(String),
     /// The rules cannot be had now: the failure rule of the role applies.
+    #[error("unavailable: {0}")]
     Unavailable(String),
 }
 

@@ -30,26 +30,30 @@ pub struct Attempt {
 }
 
 /// Why somebody may not log in.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, ComponentType, Lift)]
 #[component(variant)]
 pub enum LoginError {
     /// Wrong password, unknown or locked user: refuse. From outside the three look the same.
     #[component(name = "denied")]
+    #[error("denied")]
     Denied,
     /// A backend is down: refuse as temporary.
     #[component(name = "unavailable")]
+    #[error("unavailable: {0}")]
     Unavailable(String),
     /// Too many attempts: come again in this many seconds.
     #[component(name = "retry-after")]
+    #[error("too many attempts, again in {0} s")]
     RetryAfter(u32),
 }
 
 /// Why a directory gave nothing.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, ComponentType, Lift)]
 #[component(variant)]
 pub enum DirectoryError {
     /// It cannot be had now.
     #[component(name = "unavailable")]
+    #[error("unavailable: {0}")]
     Unavailable(String),
 }
 
@@ -72,17 +76,20 @@ pub struct Entry {
 }
 
 /// Why an operator's change of the accounts was not made.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, ComponentType, Lift)]
 #[component(variant)]
 pub enum AccountsError {
     /// The accounts are kept elsewhere; the text says where.
     #[component(name = "unsupported")]
+    #[error("the accounts are kept elsewhere: {0}")]
     Unsupported(String),
     /// What is wrong with the input.
     #[component(name = "invalid")]
+    #[error("{0}")]
     Invalid(String),
     /// The accounts cannot be had now.
     #[component(name = "unavailable")]
+    #[error("unavailable: {0}")]
     Unavailable(String),
 }
 

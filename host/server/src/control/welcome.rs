@@ -3,7 +3,6 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use postern_broker::{Cursor, Link, wire::QoS};
-use postern_guest::CallError;
 use tracing::warn;
 
 use super::{
@@ -85,9 +84,7 @@ impl Welcomed {
                 }
             }
             Err(e) => {
-                if !matches!(e, CallError::Answer(_)) {
-                    warn!(error = %e, "role store");
-                }
+                warn!(error = %e, "role store: a page of an inbox was not read");
                 pause_after_failure(&link).await;
             }
         }
