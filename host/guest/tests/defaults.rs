@@ -189,6 +189,16 @@ async fn a16_classify_asks_for_the_sender_of_the_message_at_hand() {
 }
 
 #[tokio::test]
+async fn c3_a_typing_mistake_in_a_plugins_table_is_told() {
+    let bench = Bench::new().await;
+    for (table, told) in [("all_othr = true", "`all_othr`"), ("notifiers = { user = [] }", "`notifiers.user`")] {
+        let policy = format!("grants = ['log', 'config']\nconfig = {{ {table} }}");
+        let refused = bench.load_file(&built("classify-topic"), &policy).await.unwrap_err().to_string();
+        assert!(refused.contains(told), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn b3_encrypt_decides_on_the_calling_thread() {
     let bench = Bench::new().await;
     let slots = slots(&bench, &[(Role::Encrypt, "encrypt-on-demand")]).await;

@@ -112,7 +112,7 @@ pub struct Verdict {
     /// A body to put in place of the message's own.
     pub payload: Option<Vec<u8>>,
     /// This very verdict holds for every message of this sender to this topic, whatever its body,
-    /// until the next generation.
+    /// until the next generation. Not of use for stored classes, which depend on the directory.
     pub holds: bool,
 }
 
