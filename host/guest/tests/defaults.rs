@@ -86,6 +86,7 @@ async fn a7_the_token_is_issued_by_the_component_and_its_key_leaves_it_once() {
     let issued = token.issue(holder.clone(), now()).await.unwrap();
     let other = token.issue(holder, now()).await.unwrap();
     assert_ne!(issued.key.expose(), other.key.expose());
+    assert!(!format!("{issued:?}").contains(&issued.bearer), "nothing secret gets into a log");
 
     let by_bearer = |transport, listener: &str, password: &str| token::Attempt {
         client_id: "phone".into(),
