@@ -177,9 +177,20 @@ impl Runtime {
 
         let plugin = self.link(path, &component, digest, world, about, policy).await.map_err(|r| vec![r])?;
         probe::shapes(&plugin).await.map_err(|reason| vec![reason])?;
-        probe::prepare(&plugin).await.map_err(|reason| vec![reason])?;
+        self.prepare(&plugin).await.map_err(|reason| vec![reason])?;
         probe::self_check(&plugin).await.map_err(|reason| vec![reason])?;
         Ok(plugin)
+    }
+
+    /// Lets the plugin prepare; where it has tables, while no other node's does.
+    async fn prepare(&self, plugin: &Plugin) -> Result<(), Reason> {
+        if plugin.granted.sql.is_none() {
+            return probe::prepare(plugin).await;
+        }
+        let alone = self.host.database.alone().await.map_err(|error| Reason::Host(error.to_string()))?;
+        let prepared = probe::prepare(plugin).await;
+        alone.end().await;
+        prepared
     }
 
     /// Reads and compiles, on a thread that may block.

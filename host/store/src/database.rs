@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::Mutex;
 
 use crate::engine::Engine;
@@ -51,6 +52,21 @@ impl Own {
 
     pub(crate) fn sql(&self) -> PluginSql {
         PluginSql { engine: Arc::clone(&self.engine), plans: Arc::clone(&self.plans), limits: None }
+    }
+}
+
+/// Held while a plugin brings its tables up to date. Dropped, it is over soon.
+#[derive(Debug)]
+#[must_use = "it holds the other nodes off"]
+pub struct Alone(Option<PgConnection>);
+
+impl Alone {
+    /// Lets the others go on, now.
+    pub async fn end(self) {
+        if let Some(connection) = self.0 {
+            // Whatever it says: the connection is over, and the lock with it.
+            let _ = connection.close().await;
+        }
     }
 }
 
@@ -156,6 +172,18 @@ impl Database {
             postgres::prepare(own.pool(), &schema).await.map_err(|error| StoreError::sqlx(&place, &error))?;
         let opened = postgres::Schema::open(options, &place, &schema, prepared.role).await?;
         Ok((Engine::Postgres(opened), prepared.foreign))
+    }
+
+    /// Waits until no other node's plugin brings its tables up to date: two that make the same tables
+    /// at once would make one of them fail. With SQLite there is no other node.
+    ///
+    /// # Errors
+    /// [`SqlError::Unavailable`].
+    pub async fn alone(&self) -> Result<Alone, SqlError> {
+        Ok(Alone(match &*self.0.own.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(schema) => Some(postgres::alone(schema.pool()).await?),
+        }))
     }
 
     /// Asks the database for a sign of life.
