@@ -19,7 +19,7 @@ impl<E> From<Down> for CallError<E> {
     }
 }
 
-/// Why a handler did not answer. Details go to the log, never to a client (3-security.md rule 9).
+/// Why a handler did not answer. Details go to the log, never to a client (SECURITY.md, rule 9).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Down {
     /// No plugin serves the role.

@@ -45,7 +45,7 @@ pub use problem::{Kind, Problem};
 use crate::config::Limits;
 use pace::Pace;
 
-/// At most so many under way at once, in at most so many seconds each (decision 5). One more is
+/// At most so many under way at once, in at most so many seconds each. One more is
 /// refused at once: a queue would only let everybody time out together.
 macro_rules! bounded {
     ($at_once:expr, $secs:expr) => {{
