@@ -1,4 +1,4 @@
-//! The application's topics (ARCHITECTURE.md, "Topics"): whom a message is for and what its prefix
+//! The application's topics (A16): whom a message is for and what its prefix
 //! says it is.
 
 use postern_broker::topic::TopicName;
