@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use postern_guest::{ActivateError, Down, LoadError, Plugin, Role, Runtime, Slots};
+use postern_guest::{ActivateError, Down, LoadError, Plugin, Role, Runtime, Slots, is_plugin_name};
 
 use crate::{
     config::Config,
@@ -101,7 +101,7 @@ impl Policy {
         let mut files: Vec<PluginFile> = Vec::new();
         for (role, first) in self.needed(config.roles)? {
             let (name, by) = match activated.get(role.name()) {
-                Some(name) if policy::is_plugin_name(name) => (name.as_str(), record.as_path()),
+                Some(name) if is_plugin_name(name) => (name.as_str(), record.as_path()),
                 _ => (first, self.file()),
             };
             let path = file_of(&config.plugin_dir, name);

@@ -8,16 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use postern_guest::{FailureRule, PluginPolicy, Role};
+use postern_guest::{FailureRule, GRANTABLE, PluginPolicy, Role, is_plugin_name};
 use serde::Deserialize;
 
 use crate::{
     config::{NodeRoles, syntax},
     listen::wire::ListenerName,
 };
-
-/// The interfaces of `postern:host` that can be granted; `types` and `plugin` need no grant.
-const INTERFACES: &[&str] = &["log", "clock", "random", "config", "keys", "password", "sql", "kv", "http"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,12 +119,6 @@ pub fn is_run_by(role: Role, node: NodeRoles) -> bool {
     }
 }
 
-/// Whether a plugin name can be a file name in the plugin folder, and nowhere else.
-pub fn is_plugin_name(name: &str) -> bool {
-    let sane = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    (1..=64).contains(&name.len()) && name.bytes().all(sane) && !name.starts_with('.')
-}
-
 impl Raw {
     fn typed(self, file: &Path) -> Result<Policy, String> {
         let mut roles = BTreeMap::new();
@@ -154,7 +145,7 @@ impl Raw {
                 return Err(format!("plugins.{name:?}: not a plugin name"));
             }
             plugin.limits.check().map_err(|e| format!("plugins.{name}.{e}"))?;
-            if let Some(unknown) = plugin.grants.iter().find(|g| !INTERFACES.contains(&g.as_str())) {
+            if let Some(unknown) = plugin.grants.iter().find(|g| !GRANTABLE.contains(&g.as_str())) {
                 return Err(format!(
                     "plugins.{name}.grants: `{unknown}` is no interface that can be granted"
                 ));
@@ -236,6 +227,8 @@ mod tests {
             ("[failure]\nclassify = 'open'", "p.toml: failure.classify: "),
             ("[plugins.a]\ngrant = []", "p.toml: line 2: unknown field `grant`"),
             ("[plugins.a]\ngrants = ['files']", "p.toml: plugins.a.grants: `files` is no interface"),
+            ("[plugins.a]\ngrants = ['http']", "p.toml: plugins.a.grants: `http` is no interface"),
+            ("[plugins.a_b]", "p.toml: plugins.\"a_b\": not a plugin name"),
             ("[plugins.a.limits]\nmemory_mib = 0", "p.toml: plugins.a.limits.memory_mib must be at least 1"),
             ("[classes]\nall_other = 1", "p.toml: line 2: invalid type"),
             ("[roles", "p.toml: line 1: "),

@@ -16,6 +16,14 @@ use crate::{
     Access, Cursors, Dialect, Kv, PluginSql, Row, SqlError, SqlLimits, StoreError, migrate, postgres, sqlite,
 };
 
+/// What a plugin may call itself: 1 to 48 of `a-z 0-9 -`, a letter or digit first. It names the plugin's
+/// file, its table in the policy, and its database.
+#[must_use]
+pub fn is_plugin_name(name: &str) -> bool {
+    let fits = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    (1..=48).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-')
+}
+
 /// The store of one process. Cheap to clone.
 #[derive(Clone)]
 pub struct Database(Arc<Inner>);
@@ -134,14 +142,13 @@ impl Database {
         Cursors::new(self.0.own.clone())
     }
 
-    /// The database of plugin `name` (1 to 48 of `a-z 0-9 _ -`, a letter or digit first): the file
+    /// The database of plugin `name`, for which [`is_plugin_name`] holds: the file
     /// `DATA/plugins/NAME.db` or the schema `plugin_NAME`. Generations of one plugin share it.
     ///
     /// # Errors
     /// [`StoreError`] as for [`Self::open`].
     pub async fn plugin(&self, name: &str, limits: SqlLimits) -> Result<PluginSql, StoreError> {
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-        if name.is_empty() || name.len() > 48 || !name.chars().all(fits) || name.starts_with(['_', '-']) {
+        if !is_plugin_name(name) {
             return Err(StoreError::open(format!("of plugin {name:?}"), "not a name for a database"));
         }
         let mut plugins = self.0.plugins.lock().await;
@@ -210,5 +217,21 @@ impl Database {
         }
         self.0.own.engine.close().await;
         self.0.lock.lock().take();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plugin_name;
+
+    #[test]
+    fn plugin_names_are_file_and_schema_names() {
+        let longest = "a".repeat(48);
+        for good in ["a", "0", "store-sql", "7-", &longest] {
+            assert!(is_plugin_name(good), "{good}");
+        }
+        for bad in ["", "-a", "A", "a_b", "a.b", "../a", "a/b", "é", &format!("{longest}a")] {
+            assert!(!is_plugin_name(bad), "{bad}");
+        }
     }
 }

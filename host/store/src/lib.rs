@@ -28,7 +28,7 @@ mod url;
 mod value;
 
 pub use cursors::{CursorRow, Cursors};
-pub use database::{Alone, Database};
+pub use database::{Alone, Database, is_plugin_name};
 pub use error::{SqlError, StoreError};
 pub use kv::Kv;
 pub use transaction::{Access, PluginSql, SqlLimits, Transaction};

@@ -6,7 +6,7 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use postern_guest::{Plugin, PluginLimits, Role, SlotState};
+use postern_guest::{Plugin, PluginLimits, Role, SlotState, is_plugin_name};
 use tracing::info;
 
 use super::{
@@ -18,7 +18,7 @@ use crate::{
     listen::http::Peer,
     login::{Kind, Problem},
     plugins::{self, PluginError},
-    policy::{is_plugin_name, is_run_by},
+    policy::is_run_by,
 };
 
 /// The plugins that serve, each with its roles.

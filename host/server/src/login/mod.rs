@@ -137,10 +137,3 @@ async fn overdue(error: BoxError) -> Problem {
         Kind::Internal.into()
     }
 }
-
-/// Whether it can be a user's id, or the client id of a device that logs in: 1 to 64 of
-/// `A-Z a-z 0-9 . _ -`.
-pub fn is_id(text: &str) -> bool {
-    let sane = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    (1..=64).contains(&text.len()) && text.bytes().all(sane)
-}
