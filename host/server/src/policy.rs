@@ -1,5 +1,5 @@
-//! The policy file: which plugin serves each role first, grants, limits, failure rule, what must be
-//! encrypted. Raw → typed; an error is one line that names file and key.
+//! The policy file: which plugin serves each role first, grants, limits, failure rule, and (reserved,
+//! not enforced yet) what must be encrypted. Raw → typed; an error is one line that names file and key.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,6 @@ struct Raw {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawMustEncrypt {
-    #[serde(alias = "command_classes")]
     command_classes: BTreeSet<String>,
 }
 
@@ -60,7 +59,7 @@ pub struct Policy {
     roles: BTreeMap<Role, String>,
     /// What callers get while classify is down (C6); the other roles fail closed.
     pub classify_failure: FailureRule,
-    /// Classes of commands that travel on TLS whatever a plugin says (rule 2).
+    /// Classes of commands that will travel on TLS whatever a plugin says (rule 2); not enforced yet.
     #[allow(dead_code)] // commands come next; the key is read so that a typing mistake is found now
     pub must_encrypt: BTreeSet<String>,
     /// Every message is of class *other* (A16's exception).
@@ -223,6 +222,7 @@ mod tests {
             ("[role]\n", "p.toml: line 1: unknown field `role`"),
             ("[roles]\nlogn = 'x'", "p.toml: roles.logn: "),
             ("[roles]\nlogin = '../x'", "p.toml: roles.login: \"../x\" is not a plugin name"),
+            ("[must_encrypt]\nclasses = []", "p.toml: line 2: unknown field `classes`"),
             ("[failure]\nlogin = 'prefix'", "p.toml: failure.login: only `closed` is allowed"),
             ("[failure]\nclassify = 'open'", "p.toml: failure.classify: "),
             ("[plugins.a]\ngrant = []", "p.toml: line 2: unknown field `grant`"),
