@@ -112,7 +112,9 @@ pub enum Reason {
     #[error("cannot say who it is: {0}")]
     Describe(String),
     /// `describe` gave an impossible name or version.
-    #[error("calls itself `{0}`: a name is 1 to 48 of a-z 0-9 -, a letter or digit first, a version 1 to 64 visible characters")]
+    #[error(
+        "calls itself `{0}`: a name is 1 to 48 of a-z 0-9 -, a letter or digit first, a version 1 to 64 visible characters"
+    )]
     Name(String),
     /// `prepare` failed; the text is the plugin's.
     #[error("could not prepare: {0}")]

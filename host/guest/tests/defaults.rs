@@ -210,7 +210,9 @@ async fn a16_classify_is_told_the_senders_client_id_and_profile() {
 #[tokio::test]
 async fn c3_a_typing_mistake_in_a_plugins_table_is_told() {
     let bench = Bench::new().await;
-    for (table, told) in [("all_othr = true", "`all_othr`"), ("notifiers = { user = [] }", "`notifiers.user`")] {
+    for (table, told) in
+        [("all_othr = true", "`all_othr`"), ("notifiers = { user = [] }", "`notifiers.user`")]
+    {
         let policy = format!("grants = ['log', 'config']\nconfig = {{ {table} }}");
         let refused = bench.load_file(&built("classify-topic"), &policy).await.unwrap_err().to_string();
         assert!(refused.contains(told), "{refused}");

@@ -219,7 +219,9 @@ pub enum Outcome {
 }
 
 /// Why an attempt was refused: for the log and the metrics. The peer is told only that it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, Serialize, Deserialize, ComponentType, Lift)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, Serialize, Deserialize, ComponentType, Lift,
+)]
 #[component(enum)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]

@@ -68,7 +68,8 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_sessions_that_are_gone() {
         let ids = AssignedIds::default();
-        let key = |client: &str| SessionKey { owner: Some(Text::from("alice")), client_id: Text::from(client) };
+        let key =
+            |client: &str| SessionKey { owner: Some(Text::from("alice")), client_id: Text::from(client) };
         let kept = ids.assign(&key("kept"), PacketId::MIN, false);
         let gone = ids.assign(&key("gone"), PacketId::MIN, false);
         ids.retain(|session| *session == key("kept"));

@@ -204,15 +204,7 @@ async fn open(
     link.send(Packet::ConnAck(Box::new(ack)));
     // [MQTT-3.1.2-22]: one and a half times the keep alive.
     let keep_alive = (keep_alive_secs > 0).then(|| Duration::from_millis(u64::from(keep_alive_secs) * 1_500));
-    Ok(Opened {
-        link,
-        sender,
-        version: connect.version,
-        keep_alive,
-        expiry,
-        token: grant.token_id,
-        method,
-    })
+    Ok(Opened { link, sender, version: connect.version, keep_alive, expiry, token: grant.token_id, method })
 }
 
 /// The client's id, or one that the server assigns [MQTT-3.1.3-6]; the second tells which.
