@@ -103,7 +103,7 @@ impl Device {
     }
 
     /// A CONNECT that begins an AUTH exchange (MQTT 5).
-    pub fn connect_with_challenge(&mut self) -> Connect {
+    pub fn connect_with_challenge(&self) -> Connect {
         let id = self.state.login().token.id.clone();
         let (auth_method, auth_data) = (Some(text(phone::AUTH_METHOD)), Some(Bytes::from(id)));
         Connect { auth_method, auth_data, ..connect(Version::V5, self.state.client_id()) }
@@ -133,6 +133,22 @@ impl Device {
         let mut peer = Peer::to(postern, listener).await;
         let ack = peer.connect(connect).await.expect("CONNACK");
         assert_eq!(ack.reason, ReasonCode::Success, "sign-in of {}", self.user);
+        self.session(peer, ack)
+    }
+
+    /// Signs in on TLS by a challenge, with this answer whatever the challenge is; the server must
+    /// accept.
+    pub async fn sign_in_by_challenge(&self, postern: &Postern, answer: &'static [u8]) -> Session {
+        let mut peer = Peer::to(postern, "tls").await;
+        peer.send(Packet::Connect(Box::new(self.connect_with_challenge()))).await;
+        let Packet::Auth(challenge) = peer.packet().await else { panic!("expected AUTH") };
+        peer.send(Packet::Auth(Auth { data: Some(answer.into()), ..challenge })).await;
+        let Packet::ConnAck(ack) = peer.packet().await else { panic!("expected CONNACK") };
+        assert_eq!(ack.reason, ReasonCode::Success, "sign-in of {}", self.user);
+        self.session(peer, *ack)
+    }
+
+    fn session(&self, peer: Peer, ack: ConnAck) -> Session {
         Session { user: self.user.clone(), peer, ack, came: VecDeque::new(), acknowledges: true }
     }
 }
@@ -188,6 +204,16 @@ impl Session {
     /// The next message that is not presence.
     pub async fn message(&mut self) -> Publish {
         self.next_that(|publish| !publish.topic.starts_with("status/")).await
+    }
+
+    /// The next AUTH.
+    pub async fn auth(&mut self) -> Auth {
+        loop {
+            match self.peer.packet().await {
+                Packet::Auth(auth) => return auth,
+                other => self.keep(other).await,
+            }
+        }
     }
 
     /// The next presence message of `user`: its state.

@@ -170,7 +170,12 @@ impl Postern {
 
     /// Waits until a line of the log contains `part`.
     pub async fn logged(&self, part: &str) -> String {
-        patiently(&format!("{part:?} in the log"), self.log.find(part)).await
+        self.logged_times(part, 1).await
+    }
+
+    /// Waits until so many lines of the log contain `part`; gives the last of them.
+    pub async fn logged_times(&self, part: &str, times: usize) -> String {
+        patiently(&format!("{part:?} in the log, {times} times"), self.log.find(part, times)).await
     }
 
     /// Runs a verb of the program against this one.
@@ -264,11 +269,11 @@ impl Log {
         self.text.lock().unwrap().clone()
     }
 
-    pub(crate) async fn find(&self, part: &str) -> String {
+    pub(crate) async fn find(&self, part: &str, times: usize) -> String {
         loop {
             let mut more = std::pin::pin!(self.more.notified());
             more.as_mut().enable();
-            if let Some(line) = self.text().lines().find(|line| line.contains(part)) {
+            if let Some(line) = self.text().lines().filter(|line| line.contains(part)).nth(times - 1) {
                 return line.to_owned();
             }
             more.await;

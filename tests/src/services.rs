@@ -45,7 +45,7 @@ impl Postgres {
         let mut server = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("postgres starts");
         let log = Log::default();
         log.follow(server.stderr.take().unwrap());
-        patiently("PostgreSQL", log.find("ready to accept connections")).await;
+        patiently("PostgreSQL", log.find("ready to accept connections", 1)).await;
         let url = format!("postgres://postgres@localhost/postgres?host={}", folder.path().display());
         Some(Postgres { server, url, _folder: folder })
     }
@@ -90,8 +90,8 @@ impl Nats {
         let mut server = command.spawn().expect("nats-server starts");
         let log = Log::default();
         log.follow(server.stderr.take().unwrap());
-        let line = patiently("NATS", log.find("Listening for client connections on ")).await;
-        patiently("NATS", log.find("Server is ready")).await;
+        let line = patiently("NATS", log.find("Listening for client connections on ", 1)).await;
+        patiently("NATS", log.find("Server is ready", 1)).await;
         let address = line.rsplit(' ').next().unwrap().to_owned();
         Some(Nats { server, address })
     }

@@ -64,7 +64,7 @@ impl Settings {
         table(&mut self.config, section).remove(name);
     }
 
-    /// Sets a key of the policy, such as `plugins.token-hmac.config.lifetime-secs`.
+    /// Sets a key of the policy, such as `plugins.token-hmac.config.lifetime_secs`.
     pub fn policy(&mut self, key: &str, value: impl Into<Value>) {
         set(&mut self.policy, key, value.into());
     }

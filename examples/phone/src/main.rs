@@ -7,7 +7,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
 use phone::{Api, Device};
 
@@ -18,9 +18,9 @@ struct Arguments {
     /// The login server, such as https://127.0.0.1:8443
     #[arg(long)]
     server: String,
-    /// Trust the certificates in this PEM file and no others; without it, the public ones
+    /// Trust the certificates in this PEM file and no others
     #[arg(long)]
-    ca: Option<PathBuf>,
+    ca: PathBuf,
     /// User id
     #[arg(long)]
     user: String,
@@ -50,10 +50,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<()> {
-    let ca = match &arguments.ca {
-        Some(file) => std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
-        None => bail!("name the certificate to trust with --ca FILE"),
-    };
+    let file = &arguments.ca;
+    let ca = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let api = Api::new(&arguments.server, Some(&ca))?;
     let device = tokio::task::block_in_place(|| device(&api, &arguments))?;
     chat::run(api, device, &arguments.listener, &ca).await

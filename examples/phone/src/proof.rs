@@ -1,18 +1,5 @@
-//! The proof of a CONNECT (rule 1 of the security rules): knowledge of the token's key, without the key.
-//!
-//! ```text
-//! password = base64url( 0x01 ‖ counter, 8 bytes ‖ time in ms, 8 bytes ‖ MAC, 32 bytes )   no padding
-//! MAC      = HMAC-SHA-256( sign-in key, field* )      field = length, 4 bytes ‖ bytes
-//! fields   = 0x01, token id, client id, "plain" | "tls", listener name, counter, time
-//! sign-in key = HKDF-SHA-256( proof key, no salt, info "sign-in" ), 32 bytes
-//! ```
-//! All numbers are big-endian. MQTT 5 clients may instead answer a challenge (AUTH method
-//! [`AUTH_METHOD`], first data the token id):
-//!
-//! ```text
-//! answer = HMAC-SHA-256( sign-in key, field* )
-//! fields = 0x01, "auth", token id, client id, "plain" | "tls", listener name, challenge
-//! ```
+//! The proof of a CONNECT and the answer to a challenge: knowledge of the token's key, without the key.
+//! docs/protocol/sign-in.md has both byte by byte.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -77,7 +64,7 @@ fn mac(key: &str, first: &[&[u8]], signing: &Signing<'_>, last: &[&[u8]]) -> Res
     Ok(hmac::sign(&sign_in_key(&key)?, &fields(&[first, &bound, last].concat())))
 }
 
-/// The key for sign-in only: commands have another one (rule 1).
+/// The key for sign-in only: commands have another one.
 fn sign_in_key(proof_key: &[u8]) -> Result<hmac::Key, ProofError> {
     let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(proof_key);
     let okm = derived.expand(&[b"sign-in"], hmac::HMAC_SHA256).map_err(|_| ProofError::Key)?;

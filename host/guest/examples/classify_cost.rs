@@ -1,5 +1,5 @@
-//! What a call of the role *classify* costs: prints the median CPU time of a warm call in ns, for a
-//! 256-byte payload and a sender with a profile.
+//! What a call of the role *classify* costs: prints the median CPU time of a warm call in ns, for
+//! senders without and with a user, and for a rule that asks for the sender's groups.
 //!
 //! ```text
 //! cargo run --release -p postern-guest --example classify_cost [target/plugins/classify-topic.wasm]
@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use postern_guest::roles::classify::{Facts, Origin, Sender};
+use postern_guest::roles::classify::{Facts, Origin, SenderFacts};
 use postern_guest::roles::types::{Profile, Relation, Transport};
 use postern_guest::{Host, Keyring, PluginPolicy, Role, Runtime, RuntimeConfig, Slots};
 use postern_store::Database;
@@ -36,8 +36,11 @@ async fn measure(path: &std::path::Path, folder: &std::path::Path) -> Result<(),
     let database = Database::open(&format!("sqlite:{}", folder.join("x.db").display()), folder).await?;
     let keyring = Keyring::from_material(&"00".repeat(32), "bench")?;
     let runtime = Runtime::new(RuntimeConfig { cache: folder.join("cache") }, Host { database, keyring })?;
-    let policy =
-        PluginPolicy { grants: ["log", "config"].map(str::to_owned).into(), ..PluginPolicy::default() };
+    let policy = PluginPolicy {
+        grants: ["log", "config"].map(str::to_owned).into(),
+        config: "notifiers = { groups = ['sales'] }".parse()?,
+        ..PluginPolicy::default()
+    };
     let plugin = runtime.load(path, &|_| policy.clone()).await?;
     let slots = Slots::new();
     slots.activate(Role::Classify, plugin)?;
@@ -49,16 +52,18 @@ async fn measure(path: &std::path::Path, folder: &std::path::Path) -> Result<(),
         groups: vec!["staff".into(), "sales".into()],
         ..Profile::default()
     };
-    let anonymous = Arc::new(Sender { client_id: "phone".into(), profile: None });
-    let sender = Arc::new(Sender { client_id: "phone".into(), profile: Some(profile) });
-    for (what, sender, len) in [
-        ("anonymous, 256 B", &anonymous, 256),
-        ("with profile, 256 B", &sender, 256),
-        ("with profile, 4 KiB", &sender, 4096),
+    let anonymous = Arc::new(SenderFacts { client_id: "phone".into(), profile: None });
+    let sender = Arc::new(SenderFacts { client_id: "phone".into(), profile: Some(profile) });
+    let (chat, note) = ("im/u/bob/alice", "note/u/bob");
+    for (what, topic, sender, len) in [
+        ("anonymous, 256 B", chat, &anonymous, 256),
+        ("signed in, 256 B", chat, &sender, 256),
+        ("signed in, 4 KiB", chat, &sender, 4096),
+        ("groups asked for, 256 B", note, &sender, 256),
     ] {
         let payload = vec![7; len];
         let facts = Facts {
-            topic: "im/u/bob/alice",
+            topic,
             payload: &payload,
             qos: 1,
             retain: false,

@@ -6,7 +6,7 @@ use wasmtime::Trap;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError<E> {
     /// The plugin answered with its own error, which says what the caller must do.
-    #[error("the plugin refused")]
+    #[error(transparent)]
     Answer(E),
     /// No answer: the failure rule of the role applies (C6).
     #[error(transparent)]
@@ -19,7 +19,7 @@ impl<E> From<Down> for CallError<E> {
     }
 }
 
-/// Why a handler did not answer. Details go to the log, never to a client (3-security.md rule 9).
+/// Why a handler did not answer. Details go to the log, never to a client (SECURITY.md, rule 9).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Down {
     /// No plugin serves the role.

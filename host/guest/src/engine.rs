@@ -126,7 +126,7 @@ impl Runtime {
     }
 }
 
-/// Settings and their reasons: 4-measured, "Settings and traps found".
+/// Settings; the reasons are beside those that need one, and in decision 5 of ARCHITECTURE.md.
 fn engine_config() -> Config {
     let memory = usize::try_from(PluginLimits::MAX_MEMORY_MIB).unwrap_or(0) << 20;
     let mut pool = PoolingAllocationConfig::default();

@@ -8,7 +8,7 @@ use crate::policy::Role;
 use crate::roles::classify::SENDER_INTERFACE;
 
 /// The version of all packages in `wit/` that this host speaks. A plugin made for another patch
-/// version of the same minor version fits (4-measured, trap 8).
+/// version of the same minor version fits.
 pub(crate) const WIT_VERSION: &str = "0.1.0";
 
 /// The interface that every plugin exports.

@@ -1,4 +1,4 @@
-//! The master key and the keys derived from it (3-security.md rule 11).
+//! The master key and the keys derived from it (SECURITY.md, rule 11).
 
 use std::fmt;
 use std::fs::OpenOptions;

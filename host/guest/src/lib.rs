@@ -32,9 +32,11 @@ mod state;
 
 pub use call::{CallError, Down};
 pub use engine::{Host, Runtime, RuntimeConfig, StartError};
+pub use imports::GRANTABLE;
 pub use imports::password::{ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_THREADS, Secret};
 pub use keyring::{Key, Keyring, KeyringError};
 pub use load::{LoadError, MAX_COMPONENT_MIB, Reason};
 pub use plugin::{About, Plugin};
 pub use policy::{FailureRule, PluginLimits, PluginPolicy, Role};
+pub use postern_store::is_plugin_name;
 pub use slot::{ActivateError, SlotInfo, SlotState, Slots};

@@ -112,7 +112,9 @@ pub enum Reason {
     #[error("cannot say who it is: {0}")]
     Describe(String),
     /// `describe` gave an impossible name or version.
-    #[error("calls itself `{0}`: a name is 1 to 64 of a-z 0-9 -, a version 1 to 64 visible characters")]
+    #[error(
+        "calls itself `{0}`: a name is 1 to 48 of a-z 0-9 -, a letter or digit first, a version 1 to 64 visible characters"
+    )]
     Name(String),
     /// `prepare` failed; the text is the plugin's.
     #[error("could not prepare: {0}")]
@@ -177,9 +179,20 @@ impl Runtime {
 
         let plugin = self.link(path, &component, digest, world, about, policy).await.map_err(|r| vec![r])?;
         probe::shapes(&plugin).await.map_err(|reason| vec![reason])?;
-        probe::prepare(&plugin).await.map_err(|reason| vec![reason])?;
+        self.prepare(&plugin).await.map_err(|reason| vec![reason])?;
         probe::self_check(&plugin).await.map_err(|reason| vec![reason])?;
         Ok(plugin)
+    }
+
+    /// Lets the plugin prepare; where it has tables, while no other node's does.
+    async fn prepare(&self, plugin: &Plugin) -> Result<(), Reason> {
+        if plugin.granted.sql.is_none() {
+            return probe::prepare(plugin).await;
+        }
+        let alone = self.host.database.alone().await.map_err(|error| Reason::Host(error.to_string()))?;
+        let prepared = probe::prepare(plugin).await;
+        alone.end().await;
+        prepared
     }
 
     /// Reads and compiles, on a thread that may block.
@@ -208,11 +221,9 @@ impl Runtime {
     async fn describe(&self, component: &Component) -> Result<About, Reason> {
         let bare = trapping(Linker::new(&self.engine), component).map_err(shape)?;
         let about = probe::describe(&bare, &Arc::new(Granted::nothing(self.passwords.clone()))).await?;
-        let is_name = (1..=64).contains(&about.name.len())
-            && about.name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         let is_version =
             (1..=64).contains(&about.version.len()) && about.version.bytes().all(|b| b.is_ascii_graphic());
-        if is_name && is_version {
+        if postern_store::is_plugin_name(&about.name) && is_version {
             Ok(about)
         } else {
             // What a stranger says goes to a terminal: escaped and bounded.

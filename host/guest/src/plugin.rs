@@ -14,7 +14,7 @@ use crate::state::{Granted, State};
 /// Who a plugin says it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
-    /// 1 to 64 of `a-z 0-9 -`; names the plugin's table in the policy file.
+    /// As [`crate::is_plugin_name`] has it; names the plugin's table in the policy file.
     pub name: String,
     /// The plugin's own version.
     pub version: String,

@@ -14,7 +14,7 @@ use crate::imports::sql::SqlCall;
 use crate::keyring::Key;
 use crate::limits::{self, MemoryLimit, MemoryUse, Meter};
 use crate::policy::PluginLimits;
-use crate::roles::classify::Sender;
+use crate::roles::classify::SenderFacts;
 
 /// Handles that one instance may hold at once.
 const HANDLES: usize = 1_024;
@@ -63,7 +63,7 @@ pub(crate) struct State {
     pub(crate) sql: SqlCall,
     pub(crate) meter: Arc<Meter>,
     /// Who sent the message that is being classified.
-    pub(crate) sender: Option<Arc<Sender>>,
+    pub(crate) sender: Option<Arc<SenderFacts>>,
     memory: MemoryLimit,
 }
 

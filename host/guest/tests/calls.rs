@@ -3,8 +3,9 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use postern_guest::roles::classify::{Class, ClassifyError};
 use postern_guest::roles::store::{Address, Class as Stored, Message, Saved};
@@ -58,7 +59,9 @@ async fn c5_a_plugin_that_fails_each_time_is_left_alone_and_comes_back() {
     assert_eq!(ended, Some(Down::Recovering));
     assert_eq!(slots.info(Role::Classify).unwrap().state, SlotState::Recovering);
     // The first call after the pause tries it, and finds it well.
+    let patience = Instant::now() + Duration::from_secs(30);
     while slots.classify().classify(&facts(0)).is_err() {
+        assert!(Instant::now() < patience, "the pause does not end");
         thread::yield_now();
     }
     assert_eq!(slots.info(Role::Classify).unwrap().state, SlotState::Serving);
@@ -68,20 +71,19 @@ async fn c5_a_plugin_that_fails_each_time_is_left_alone_and_comes_back() {
 async fn c5_more_calls_than_allowed_find_it_busy() {
     let bench = Bench::new().await;
     let slots = Arc::new(serving(&bench, "[limits]\ncall_cpu_ms = 300\nconcurrency = 1").await);
-    // While the one instance spins there is no room, and nobody waits for it. It may be stopped
-    // before we look, or we may have the instance first: then again.
-    let was_busy = (0..100).any(|_| {
-        let spinning = thread::spawn({
-            let slots = slots.clone();
-            move || down(&slots, 2)
-        });
-        let mut was_busy = false;
-        while !was_busy && !spinning.is_finished() {
-            was_busy = slots.classify().classify(&facts(0)) == Err(CallError::Down(Down::Busy));
-        }
-        was_busy & (spinning.join().unwrap() == Down::Slow)
+    // Whoever has the one instance spins until it is stopped; there is no room for the other, who does
+    // not wait for it.
+    let together = Arc::new(Barrier::new(2));
+    let calls = [(); 2].map(|()| {
+        let (slots, together) = (slots.clone(), together.clone());
+        thread::spawn(move || {
+            together.wait();
+            down(&slots, 2)
+        })
     });
-    assert!(was_busy);
+    let mut ended = calls.map(|call| call.join().unwrap());
+    ended.sort_by_key(|down| *down == Down::Busy);
+    assert_eq!(ended, [Down::Slow, Down::Busy]);
 }
 
 #[tokio::test]
@@ -163,6 +165,16 @@ async fn c5_a_waiting_role_that_misbehaves_stores_nothing_and_costs_its_own_call
     }
 }
 
+/// Waits until the store plugin has so many instances.
+async fn instances(slots: &Slots, wanted: u32) {
+    let changed = async {
+        while slots.info(Role::Store).unwrap().instances != wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), changed).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_a_call_that_is_given_up_takes_its_instance_along() {
     let bench = Bench::new().await;
@@ -175,14 +187,10 @@ async fn c5_a_call_that_is_given_up_takes_its_instance_along() {
         let slots = slots.clone();
         async move { slots.store().save(vec![message("t/boom")]).await }
     });
-    while slots.info(Role::Store).unwrap().instances == 0 {
-        tokio::task::yield_now().await;
-    }
+    instances(&slots, 1).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
-    while slots.info(Role::Store).unwrap().instances > 0 {
-        tokio::task::yield_now().await;
-    }
+    instances(&slots, 0).await;
     // Its write transaction went with it: the next one is not kept waiting.
     assert!(slots.store().save(vec![message("t")]).await.is_ok());
 }

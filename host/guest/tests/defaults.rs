@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use postern_guest::roles::classify::{Class, Facts, Sender};
+use postern_guest::roles::classify::{Class, Facts, SenderFacts};
 use postern_guest::roles::encrypt::{self, Decision};
 use postern_guest::roles::login::{Account, Attempt, LoginError};
 use postern_guest::roles::store::{self, Address, Conversation, Marker, Message, Saved};
@@ -16,7 +16,7 @@ use postern_guest::roles::token::{
 };
 use postern_guest::roles::types::{Link, Partner, Profile, Relation, Transport};
 use postern_guest::{CallError, Down, PluginPolicy, Role, Secret, Slots};
-use support::{Bench, built, facts};
+use support::{Bench, built, facts, rogue};
 
 async fn slots(bench: &Bench, plugins: &[(Role, &str)]) -> Slots {
     let text =
@@ -86,6 +86,7 @@ async fn a7_the_token_is_issued_by_the_component_and_its_key_leaves_it_once() {
     let issued = token.issue(holder.clone(), now()).await.unwrap();
     let other = token.issue(holder, now()).await.unwrap();
     assert_ne!(issued.key.expose(), other.key.expose());
+    assert!(!format!("{issued:?}").contains(&issued.bearer), "nothing secret gets into a log");
 
     let by_bearer = |transport, listener: &str, password: &str| token::Attempt {
         client_id: "phone".into(),
@@ -161,7 +162,7 @@ async fn a10_save_answers_after_the_commit() {
 async fn a16_classify_borrows_all_it_is_told() {
     let bench = Bench::new().await;
     let slots = slots(&bench, &[(Role::Classify, "classify-topic")]).await;
-    let sender = Arc::new(Sender { client_id: "phone".into(), profile: Some(alice()) });
+    let sender = Arc::new(SenderFacts { client_id: "phone".into(), profile: Some(alice()) });
     let payload = vec![7; 256];
     let told = Facts { sender: Some(&sender), payload: &payload, ..facts(1) };
     assert_eq!(slots.classify().classify(&told).unwrap().class, Class::Instant);
@@ -178,7 +179,7 @@ async fn a16_classify_asks_for_the_sender_of_the_message_at_hand() {
     let slots = Slots::new();
     slots.activate(Role::Classify, plugin).unwrap();
 
-    let sender = |profile| Arc::new(Sender { client_id: "phone".into(), profile: Some(profile) });
+    let sender = |profile| Arc::new(SenderFacts { client_id: "phone".into(), profile: Some(profile) });
     let (member, stranger) = (sender(alice()), sender(Profile { groups: vec![], ..alice() }));
     let from = |sender| Facts { topic: "note/bob", sender, ..facts(1) };
     let class = |facts: Facts<'_>| slots.classify().classify(&facts).map(|verdict| verdict.class);
@@ -186,6 +187,36 @@ async fn a16_classify_asks_for_the_sender_of_the_message_at_hand() {
     // One instance, one after the other: nothing stays of the sender before.
     assert!(class(from(Some(&stranger))).is_err());
     assert!(class(from(None)).is_err());
+}
+
+#[tokio::test]
+async fn a16_classify_is_told_the_senders_client_id_and_profile() {
+    let bench = Bench::new().await;
+    let policy = "grants = ['log', 'config']\nconfig = { misbehave = 'name-sender' }";
+    // It checks in `prepare` that nobody sends then.
+    let plugin = bench.load_file(&rogue("rogue-classify"), policy).await.unwrap();
+    let slots = Slots::new();
+    slots.activate(Role::Classify, plugin).unwrap();
+    let phone = |profile| Arc::new(SenderFacts { client_id: "phone".into(), profile });
+    for (sender, named) in
+        [(Some(phone(Some(alice()))), "phone alice"), (Some(phone(None)), "phone "), (None, " ")]
+    {
+        let told = Facts { sender: sender.as_ref(), ..facts(1) };
+        let verdict = slots.classify().classify(&told).unwrap();
+        assert_eq!(verdict.payload.as_deref(), Some(named.as_bytes()));
+    }
+}
+
+#[tokio::test]
+async fn c3_a_typing_mistake_in_a_plugins_table_is_told() {
+    let bench = Bench::new().await;
+    for (table, told) in
+        [("all_othr = true", "`all_othr`"), ("notifiers = { user = [] }", "`notifiers.user`")]
+    {
+        let policy = format!("grants = ['log', 'config']\nconfig = {{ {table} }}");
+        let refused = bench.load_file(&built("classify-topic"), &policy).await.unwrap_err().to_string();
+        assert!(refused.contains(told), "{refused}");
+    }
 }
 
 #[tokio::test]

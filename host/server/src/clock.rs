@@ -1,4 +1,5 @@
-//! The one place that reads the time of day; everything else is told.
+//! Where the journeys read the time of day; what they call is told it. (The audit log, the certificate's
+//! check at the start and the plugins' `clock` read their own.)
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

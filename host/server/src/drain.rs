@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postern_broker::{Broker, wire::ReasonCode};
+use postern_broker::{Broker, SessionKey, wire::ReasonCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -33,26 +33,28 @@ pub async fn stop_signal() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Stragglers that the log names.
+const NAMED: usize = 20;
+
 /// Ends all links: no new ones, 0x8B to those that are, and `grace` to finish.
 pub async fn links(broker: Option<&Broker>, tasks: &TaskTracker, stop: &CancellationToken, grace: Duration) {
     stop.cancel();
-    if let Some(broker) = broker {
-        for session in broker.sessions() {
-            broker.disconnect(&session.key, ReasonCode::ServerShuttingDown);
-        }
-    }
+    let links = broker.map_or(0, |broker| broker.disconnect_all(ReasonCode::ServerShuttingDown));
     tasks.close();
-    info!(connections = tasks.len(), "stopping");
+    info!(links, tasks = tasks.len(), "stopping");
     if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
-        let left: Vec<String> = broker
-            .map(|b| {
-                b.sessions()
-                    .into_iter()
-                    .filter(|s| s.connected)
-                    .map(|s| s.key.client_id.to_string())
-                    .collect()
-            })
-            .unwrap_or_default();
-        warn!(connections = tasks.len(), links = left.len(), "grace is over, closing what is left");
+        let (links, named) = broker.map(stragglers).unwrap_or_default();
+        warn!(tasks = tasks.len(), links, ?named, "grace is over, closing what is left");
     }
+}
+
+/// How many links are left, and the first of them by user and client id.
+fn stragglers(broker: &Broker) -> (usize, Vec<String>) {
+    let mut left = broker.sessions();
+    left.retain(|session| session.connected);
+    let name = |key: &SessionKey| match &key.owner {
+        Some(owner) => format!("{owner}/{}", key.client_id),
+        None => key.client_id.to_string(),
+    };
+    (left.len(), left.iter().take(NAMED).map(|session| name(&session.key)).collect())
 }

@@ -3,9 +3,11 @@
 //! The journeys, each readable from top to bottom:
 //!
 //! ```text
-//! Login    listen/http → login/handler (role login) → bus → a broker's role token → answer
-//! CONNECT  listen/accept → listen/tls → mqtt/connect (role token) → session → control/welcome
-//! PUBLISH  mqtt/link → mqtt/publish (rights, role classify, role store) → router → PUBACK
+//! Login    listen/http → login/handler (role login) → bus → control/tokens (role token) → answer
+//! CONNECT  listen/accept → listen/handshake → mqtt/connect → mqtt/auth (role token) → mqtt/rights
+//!          → broker.open → mqtt/link → mqtt/feed → control/welcome
+//! PUBLISH  mqtt/link → mqtt/receive → mqtt/publish (rights, role classify) → control/ingest (role store)
+//!          or broker.publish → PUBACK
 //! Admin    cli → admin (unix socket) → slots, broker, bus; every act in audit
 //! ```
 //!

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use postern_broker::Broker;
 use postern_bus::Bus;
 use postern_guest::{FailureRule, Slots};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     config::Limits,
@@ -32,6 +33,8 @@ pub struct Node {
     pub live: Live,
     /// Ids given to messages that came without.
     pub ids: AssignedIds,
+    /// Links and wills: what the end of the node waits for.
+    pub tasks: TaskTracker,
     /// Bounds.
     pub limits: Limits,
     /// Policy: every message is of class *other*.

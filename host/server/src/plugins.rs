@@ -3,16 +3,18 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use postern_guest::{ActivateError, LoadError, Plugin, Role, Runtime, Slots};
+use postern_guest::{ActivateError, Down, LoadError, Plugin, Role, Runtime, Slots, is_plugin_name};
 
 use crate::{
     config::Config,
     datadir::{self, DataDir},
-    policy::{self, Policy, PolicyError},
+    listen::wire::ListenerName,
+    policy::{self, OffLoopback, Policy, PolicyError},
 };
 
 /// A plugin file and the roles that it is to serve.
@@ -69,6 +71,22 @@ pub enum PluginError {
         /// Which role.
         error: ActivateError,
     },
+    /// It would let anybody in from the network.
+    #[error("{}: {error}", path.display())]
+    Anonymous {
+        /// The file.
+        path: PathBuf,
+        /// Through which listener.
+        error: OffLoopback,
+    },
+    /// Whether it would was not to be learnt.
+    #[error("{}: does not say whether it admits anonymous clients: {error}", path.display())]
+    Silent {
+        /// The file.
+        path: PathBuf,
+        /// Why it gave no answer.
+        error: Down,
+    },
 }
 
 impl Policy {
@@ -83,7 +101,7 @@ impl Policy {
         let mut files: Vec<PluginFile> = Vec::new();
         for (role, first) in self.needed(config.roles)? {
             let (name, by) = match activated.get(role.name()) {
-                Some(name) if policy::is_plugin_name(name) => (name.as_str(), record.as_path()),
+                Some(name) if is_plugin_name(name) => (name.as_str(), record.as_path()),
                 _ => (first, self.file()),
             };
             let path = file_of(&config.plugin_dir, name);
@@ -131,6 +149,24 @@ pub fn check_name(plugin: &Plugin, name: &str) -> Result<(), PluginError> {
         return Ok(());
     }
     Err(PluginError::Name { path: plugin.path().to_owned(), name: plugin.name().to_owned() })
+}
+
+/// Whether a candidate for the role *token* may serve behind `listeners`: one that admits anonymous
+/// clients is for loopback only. It is asked in slots of its own, before it serves.
+///
+/// # Errors
+/// It admits them and a listener is not on loopback, or it does not say.
+pub async fn check_anonymous(
+    plugin: &Arc<Plugin>,
+    listeners: &[(ListenerName, SocketAddr)],
+) -> Result<(), PluginError> {
+    let path = || plugin.path().to_owned();
+    let trial = Slots::new();
+    activate(&trial, plugin, &[Role::Token])?;
+    let admits = trial.token().admits_anonymous().await;
+    let admits = admits.map_err(|error| PluginError::Silent { path: path(), error })?;
+    policy::refuse_anonymous_off_loopback(listeners, admits)
+        .map_err(|error| PluginError::Anonymous { path: path(), error })
 }
 
 /// Lets a plugin serve roles.

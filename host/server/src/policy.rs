@@ -1,5 +1,5 @@
-//! The policy file: which plugin serves each role first, grants, limits, failure rule, what must be
-//! encrypted. Raw → typed; an error is one line that names file and key.
+//! The policy file: which plugin serves each role first, grants, limits, failure rule, and (reserved,
+//! not enforced yet) what must be encrypted. Raw → typed; an error is one line that names file and key.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,16 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use postern_guest::{FailureRule, PluginPolicy, Role};
+use postern_guest::{FailureRule, GRANTABLE, PluginPolicy, Role, is_plugin_name};
 use serde::Deserialize;
 
 use crate::{
     config::{NodeRoles, syntax},
     listen::wire::ListenerName,
 };
-
-/// The interfaces of `postern:host` that can be granted; `types` and `plugin` need no grant.
-const INTERFACES: &[&str] = &["log", "clock", "random", "config", "keys", "password", "sql", "kv", "http"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,7 +34,6 @@ struct Raw {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawMustEncrypt {
-    #[serde(alias = "command_classes")]
     command_classes: BTreeSet<String>,
 }
 
@@ -63,7 +59,7 @@ pub struct Policy {
     roles: BTreeMap<Role, String>,
     /// What callers get while classify is down (C6); the other roles fail closed.
     pub classify_failure: FailureRule,
-    /// Classes of commands that travel on TLS whatever a plugin says (rule 2).
+    /// Classes of commands that will travel on TLS whatever a plugin says (rule 2); not enforced yet.
     #[allow(dead_code)] // commands come next; the key is read so that a typing mistake is found now
     pub must_encrypt: BTreeSet<String>,
     /// Every message is of class *other* (A16's exception).
@@ -122,12 +118,6 @@ pub fn is_run_by(role: Role, node: NodeRoles) -> bool {
     }
 }
 
-/// Whether a plugin name can be a file name in the plugin folder, and nowhere else.
-pub fn is_plugin_name(name: &str) -> bool {
-    let sane = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    (1..=64).contains(&name.len()) && name.bytes().all(sane) && !name.starts_with('.')
-}
-
 impl Raw {
     fn typed(self, file: &Path) -> Result<Policy, String> {
         let mut roles = BTreeMap::new();
@@ -154,7 +144,7 @@ impl Raw {
                 return Err(format!("plugins.{name:?}: not a plugin name"));
             }
             plugin.limits.check().map_err(|e| format!("plugins.{name}.{e}"))?;
-            if let Some(unknown) = plugin.grants.iter().find(|g| !INTERFACES.contains(&g.as_str())) {
+            if let Some(unknown) = plugin.grants.iter().find(|g| !GRANTABLE.contains(&g.as_str())) {
                 return Err(format!(
                     "plugins.{name}.grants: `{unknown}` is no interface that can be granted"
                 ));
@@ -171,8 +161,8 @@ impl Raw {
     }
 }
 
-/// A policy that admits anonymous clients is for loopback only, whatever its name. `listeners` have
-/// the addresses that they really got.
+/// A token plugin that admits anonymous clients is for loopback only, whatever the policy's name.
+/// `listeners` have the addresses that they really got.
 ///
 /// # Errors
 /// One line that names the listener's key.
@@ -189,9 +179,9 @@ pub fn refuse_anonymous_off_loopback(
     }
 }
 
-/// Anonymous clients would be admitted from the network.
+/// Anonymous clients would be admitted from the network; one line that names the listener.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("listen.{listener}: {address} is not loopback, but the policy (key policy) admits anonymous clients")]
+#[error("listen.{listener}: {address} is not loopback, but the token plugin admits anonymous clients")]
 pub struct OffLoopback {
     listener: &'static str,
     address: SocketAddr,
@@ -232,10 +222,13 @@ mod tests {
             ("[role]\n", "p.toml: line 1: unknown field `role`"),
             ("[roles]\nlogn = 'x'", "p.toml: roles.logn: "),
             ("[roles]\nlogin = '../x'", "p.toml: roles.login: \"../x\" is not a plugin name"),
+            ("[must_encrypt]\nclasses = []", "p.toml: line 2: unknown field `classes`"),
             ("[failure]\nlogin = 'prefix'", "p.toml: failure.login: only `closed` is allowed"),
             ("[failure]\nclassify = 'open'", "p.toml: failure.classify: "),
             ("[plugins.a]\ngrant = []", "p.toml: line 2: unknown field `grant`"),
             ("[plugins.a]\ngrants = ['files']", "p.toml: plugins.a.grants: `files` is no interface"),
+            ("[plugins.a]\ngrants = ['http']", "p.toml: plugins.a.grants: `http` is no interface"),
+            ("[plugins.a_b]", "p.toml: plugins.\"a_b\": not a plugin name"),
             ("[plugins.a.limits]\nmemory_mib = 0", "p.toml: plugins.a.limits.memory_mib must be at least 1"),
             ("[classes]\nall_other = 1", "p.toml: line 2: invalid type"),
             ("[roles", "p.toml: line 1: "),

@@ -24,7 +24,7 @@ use crate::{
     config::Config,
     control::{
         cursors::Cursors, heard, history, ids::AssignedIds, ingest::Ingest, people::People,
-        presence::Presence, push::Push, tokens::Tokens, wire::BrokerAddress,
+        presence::Presence, purge, push::Push, tokens::Tokens, wire::BrokerAddress,
     },
     datadir::DataDir,
     drain,
@@ -69,7 +69,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
 
     let background = Background::default();
-    let links = TaskTracker::new();
+    background.spawn(purge::run(database.clone()));
+    let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
     let node = if config.roles.broker {
         let parts = Parts {
@@ -81,6 +82,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             bound: &bound,
             background: &background,
             node: data.node_name()?,
+            tasks: &tasks,
         };
         Some(broker_node(parts).await?)
     } else {
@@ -100,17 +102,19 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         plugin_dir: config.plugin_dir.clone(),
         roles: config.roles,
         listeners: announced.clone(),
+        public: bound.addresses(),
         token: config.admin_token.clone(),
         audit: Audit::open(&data.audit_log())?,
         activations: data.activations(),
+        tasks: tasks.clone(),
     });
     let application = login::router(LoginContext {
         slots: config.roles.login.then(|| slots.clone()),
         bus: bus.clone(),
         limits: config.limits.clone(),
     });
-    let doors = Doors { config: &config, certificates, links: links.clone(), stop: stop.clone() };
-    doors.open(bound, node.clone(), application, routers);
+    let doors = Doors { config: &config, certificates, tasks: tasks.clone(), stop: stop.clone() };
+    doors.open(bound, node.clone(), application, routers, &background);
 
     for (name, address) in announced {
         println!("listening {name} {address}");
@@ -119,8 +123,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     drain::stop_signal().await.context("signals")?;
 
     let grace = Duration::from_secs(u64::from(config.limits.drain_secs));
-    drain::links(node.as_ref().map(|n| &*n.broker), &links, &stop, grace).await;
+    drain::links(node.as_ref().map(|n| &*n.broker), &tasks, &stop, grace).await;
     background.finish().await;
+    bus.flush().await;
     database.close().await;
     info!("stopped");
     Ok(())
@@ -128,7 +133,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 /// The journeys of the broker role, wired.
 async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
-    let Parts { config, policy, slots, database, bus, bound, background, node } = parts;
+    let Parts { config, policy, slots, database, bus, bound, background, node, tasks } = parts;
     let broker = Arc::new(Broker::new(config.limits.broker()));
     let kept = database.kept(&node);
     mqtt::keep::restore(&broker, &kept).await.context("sessions")?;
@@ -142,6 +147,7 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
         cursors: cursors.clone(),
         live: Live::default(),
         ids: AssignedIds::default(),
+        tasks: tasks.clone(),
         limits: config.limits.clone(),
         all_other: policy.all_other,
         classify_failure: policy.classify_failure,
@@ -170,6 +176,7 @@ struct Parts<'a> {
     background: &'a Background,
     /// This node's name.
     node: String,
+    tasks: &'a TaskTracker,
 }
 
 /// Where the login answer sends clients.

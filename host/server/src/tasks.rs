@@ -1,9 +1,9 @@
-//! Every task has an owner. Links are in a tracker that a drain waits for; background tasks run until
-//! the links are gone and are then stopped.
+//! Every task has an owner. Links, wills and admin acts are in a tracker that a drain waits for;
+//! background tasks run until those are done and are then stopped.
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Owner of the tasks that serve the links: answers on the bus, group commit, cursors.
+/// Owner of the tasks that serve the links: doors, answers on the bus, group commit, cursors.
 #[derive(Clone, Default)]
 pub struct Background {
     tracker: TaskTracker,

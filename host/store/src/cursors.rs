@@ -1,4 +1,4 @@
-//! How far each device has got in its user's inbox (2-architecture, decision 7).
+//! How far each device has got in its user's inbox (A14; ARCHITECTURE.md, Delivery).
 
 use std::collections::BTreeMap;
 

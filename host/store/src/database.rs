@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::Mutex;
 
 use crate::engine::Engine;
@@ -15,6 +16,14 @@ use crate::{
     Access, Cursors, Dialect, Kept, Kv, PluginSql, Row, SqlError, SqlLimits, StoreError, migrate, postgres,
     sqlite,
 };
+
+/// What a plugin may call itself: 1 to 48 of `a-z 0-9 -`, a letter or digit first. It names the plugin's
+/// file, its table in the policy, and its database.
+#[must_use]
+pub fn is_plugin_name(name: &str) -> bool {
+    let fits = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    (1..=48).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-')
+}
 
 /// The store of one process. Cheap to clone.
 #[derive(Clone)]
@@ -52,6 +61,21 @@ impl Own {
 
     pub(crate) fn sql(&self) -> PluginSql {
         PluginSql { engine: Arc::clone(&self.engine), plans: Arc::clone(&self.plans), limits: None }
+    }
+}
+
+/// Held while a plugin brings its tables up to date. Dropped, it is over soon.
+#[derive(Debug)]
+#[must_use = "it holds the other nodes off"]
+pub struct Alone(Option<PgConnection>);
+
+impl Alone {
+    /// Lets the others go on, now.
+    pub async fn end(self) {
+        if let Some(connection) = self.0 {
+            // Whatever it says: the connection is over, and the lock with it.
+            let _ = connection.close().await;
+        }
     }
 }
 
@@ -125,14 +149,13 @@ impl Database {
         Kept::new(self.0.own.clone(), node)
     }
 
-    /// The database of plugin `name` (1 to 48 of `a-z 0-9 _ -`, a letter or digit first): the file
+    /// The database of plugin `name`, for which [`is_plugin_name`] holds: the file
     /// `DATA/plugins/NAME.db` or the schema `plugin_NAME`. Generations of one plugin share it.
     ///
     /// # Errors
     /// [`StoreError`] as for [`Self::open`].
     pub async fn plugin(&self, name: &str, limits: SqlLimits) -> Result<PluginSql, StoreError> {
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-        if name.is_empty() || name.len() > 48 || !name.chars().all(fits) || name.starts_with(['_', '-']) {
+        if !is_plugin_name(name) {
             return Err(StoreError::open(format!("of plugin {name:?}"), "not a name for a database"));
         }
         let mut plugins = self.0.plugins.lock().await;
@@ -165,6 +188,18 @@ impl Database {
         Ok((Engine::Postgres(opened), prepared.foreign))
     }
 
+    /// Waits until no other node's plugin brings its tables up to date: two that make the same tables
+    /// at once would make one of them fail. With SQLite there is no other node.
+    ///
+    /// # Errors
+    /// [`SqlError::Unavailable`].
+    pub async fn alone(&self) -> Result<Alone, SqlError> {
+        Ok(Alone(match &*self.0.own.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(schema) => Some(postgres::alone(schema.pool()).await?),
+        }))
+    }
+
     /// Asks the database for a sign of life.
     ///
     /// # Errors
@@ -189,5 +224,21 @@ impl Database {
         }
         self.0.own.engine.close().await;
         self.0.lock.lock().take();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plugin_name;
+
+    #[test]
+    fn plugin_names_are_file_and_schema_names() {
+        let longest = "a".repeat(48);
+        for good in ["a", "0", "store-sql", "7-", &longest] {
+            assert!(is_plugin_name(good), "{good}");
+        }
+        for bad in ["", "-a", "A", "a_b", "a.b", "../a", "a/b", "é", &format!("{longest}a")] {
+            assert!(!is_plugin_name(bad), "{bad}");
+        }
     }
 }

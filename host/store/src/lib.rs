@@ -29,7 +29,7 @@ mod url;
 mod value;
 
 pub use cursors::{CursorRow, Cursors};
-pub use database::Database;
+pub use database::{Alone, Database, is_plugin_name};
 pub use error::{SqlError, StoreError};
 pub use kept::{Kept, KeptKey};
 pub use kv::Kv;

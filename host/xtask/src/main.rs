@@ -1,7 +1,9 @@
-//! Tasks of the workspace, in the order a newcomer meets them: `up`, `demo`, `test`, `bench`, `plugins`.
+//! Tasks of the workspace, in the order a newcomer meets them: `up`, `demo`, `test`, `bench`, `guards`,
+//! `plugins`.
 //!
-//! Each does all its set-up itself. All of them build the whole workspace with the `dev` profile into
-//! the one target folder, so that what one command has built the next one finds.
+//! Each does all its set-up itself. `up`, `demo` and `test` build the whole workspace with the `dev`
+//! profile into the one target folder, so that what one of them has built the next one finds; `bench`
+//! builds for release, `guards` in a scratch copy.
 
 mod bench;
 mod demo;

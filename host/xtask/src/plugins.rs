@@ -92,8 +92,8 @@ fn is_component(package: &Path) -> Result<bool> {
     Ok(text.contains("cdylib"))
 }
 
-/// Puts a component in its place in one step, so that a server that watches the folder never reads
-/// half of one; and only when it is another one.
+/// Puts a component in its place in one step, so that a server that is told to activate it never
+/// reads half of one; and only when it is another one.
 fn publish(from: &Path, to: &Path) -> Result<()> {
     let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     if !bytes.starts_with(COMPONENT) {

@@ -64,6 +64,15 @@ fn texts(key: &str) -> Result<Vec<String>, String> {
     }
 }
 
+/// A typing mistake in the policy is told, not passed over.
+fn known_keys(table: &str, known: &[&str]) -> Result<(), String> {
+    let dot = if table.is_empty() { "" } else { "." };
+    match config::keys(table).iter().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => Err(format!("config has the unknown key `{table}{dot}{key}`")),
+        None => Ok(()),
+    }
+}
+
 fn sender_groups() -> Vec<String> {
     sender::profile().map(|profile| profile.groups).unwrap_or_default()
 }
@@ -74,11 +83,8 @@ impl Lifecycle for Plugin {
     }
 
     fn prepare() -> Result<(), String> {
-        for key in config::keys("") {
-            if !["all_other", "ask_always", "notifiers"].contains(&key.as_str()) {
-                return Err(format!("config has the unknown key `{key}`"));
-            }
-        }
+        known_keys("", &["all_other", "ask_always", "notifiers"])?;
+        known_keys("notifiers", &["users", "groups"])?;
         rules().map(drop).map_err(Clone::clone)
     }
 

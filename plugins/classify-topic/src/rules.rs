@@ -1,4 +1,5 @@
-//! From topic and sender to a class. Pure: no clock, no state, nothing looked up.
+//! From topic and sender to a class. Pure: no clock, no state; the sender's groups are an argument that
+//! is asked only where a rule needs them.
 
 use crate::bindings::exports::postern::classify::classify::{
     Class, ClassifyError, Facts, Origin, Relation, Verdict,
@@ -75,7 +76,7 @@ impl Rules {
     }
 }
 
-/// First levels that carry a class (2-architecture, Topics); all else is *other*.
+/// First levels that carry a class (wit/classify, A16); all else is *other*.
 const PREFIXES: &[(&str, Class)] = &[
     ("im/", Class::Instant),
     ("note/", Class::Notification),

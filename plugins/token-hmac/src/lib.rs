@@ -1,4 +1,4 @@
-//! Tokens proved by HMAC (3-security, rule 1). Binding only: the rules are in [`tokens`] (issue,
+//! Tokens proved by HMAC (SECURITY.md, rule 1). Binding only: the rules are in [`tokens`] (issue,
 //! renew, revoke), [`verify`] and [`rights`]; [`proof`] is the wire format.
 //!
 //! verify: credential → record → client id, expiry → MAC → window → counter → rights

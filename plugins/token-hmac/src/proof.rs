@@ -1,18 +1,10 @@
-//! The sign-in proof, byte by byte. docs/protocol/sign-in-vectors.json has examples of all of it.
+//! The sign-in proof; docs/protocol/sign-in.md has it byte by byte for clients. Here is what they do not
+//! see:
 //!
 //! ```text
 //! proof key    = HKDF(master key "token", info = "postern token v1" 00 ‖ token id)   given at login
-//! sign-in key  = HKDF(proof key, info = "sign-in")
-//! command key  = HKDF(proof key, info = "command")
 //! bearer       = base64url(HMAC(HKDF(proof key, info = "bearer"), token id))
-//! password     = base64url(01 ‖ counter, 8 bytes ‖ proof time in ms, 8 bytes ‖ MAC, 32 bytes)
-//! MAC          = HMAC(sign-in key, fields(01, token id, client id, transport, listener, counter, proof time))
-//! challenge    = 32 random bytes ‖ server time in ms, 8 bytes
-//! answer       = HMAC(sign-in key, fields(01, "auth", token id, client id, transport, listener, challenge))
-//! fields(…)    = each field after its length, 4 bytes
 //! ```
-//! Numbers are big-endian, base64url is without padding (RFC 4648, section 5), HKDF and HMAC are
-//! with SHA-256, HKDF's salt is empty and its output 32 bytes.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 

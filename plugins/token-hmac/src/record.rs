@@ -1,5 +1,5 @@
 //! What is kept about a token, and how it is written into the durable map. No secret is in it:
-//! keys are derived from the master key and the token id (3-security, rule 11).
+//! keys are derived from the master key and the token id (SECURITY.md, rule 11).
 //!
 //! `t/{token}` the record · `c/{token}` the counter · `u/{user}/{token}` the client id, for revoking
 

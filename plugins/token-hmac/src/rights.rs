@@ -34,7 +34,7 @@ pub struct Who<'a> {
 
 impl Template {
     /// On plain: a terminal's own query, result, commands and instructions. No chat, no stored
-    /// message (3-security, rule 2).
+    /// message (SECURITY.md, rule 2).
     #[must_use]
     pub fn plain() -> Self {
         Template {

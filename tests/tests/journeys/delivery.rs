@@ -1,7 +1,7 @@
 //! Delivery: every device gets every message, also the one that was away, by its own cursor.
 
-use postern_broker::wire::{Disconnect, Packet, QoS, Version};
-use postern_tests::{Postern, body};
+use postern_broker::wire::{Connect, Disconnect, Packet, QoS, Version, Will};
+use postern_tests::{Postern, body, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a14_every_device_gets_every_message_the_users_own_included() {
@@ -54,6 +54,38 @@ async fn a11_a_device_that_was_away_gets_what_it_missed_once_and_in_order() {
     let mut alice = postern.session("alice", "phone").await;
     alice.send("bob", "m-last", "after the restart").await;
     assert_eq!(body(&bob.message().await), "after the restart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a10_wills_of_links_that_a_stop_ends_are_stored() {
+    let mut postern = Postern::start(|_| {}).await;
+    let mut bob = postern.device("bob", "pc").await;
+    bob.sign_in(&postern).await.leave().await;
+    let mut devices = Vec::new();
+    for n in 0..5 {
+        let mut device = postern.device("alice", &format!("phone-{n}")).await;
+        let will = |connect: &mut Connect| {
+            connect.will = Some(Will {
+                topic: text("im/u/bob/alice"),
+                payload: format!("will {n}").into(),
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                delay_interval: 0,
+                properties: None,
+            });
+        };
+        devices.push(device.sign_in_on(&postern, "tls", will).await);
+    }
+    postern.stop().await;
+    postern.restart().await;
+    let mut bob = bob.sign_in(&postern).await;
+    let mut wills = Vec::new();
+    for _ in 0..5 {
+        wills.push(body(&bob.message().await).to_owned());
+    }
+    wills.sort();
+    wills.dedup();
+    assert_eq!(wills.len(), 5, "{wills:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

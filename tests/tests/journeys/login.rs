@@ -1,7 +1,5 @@
 //! Login: HTTPS → role login → bus → role token → answer.
 
-use std::time::Duration;
-
 use phone::ApiError;
 use postern_broker::wire::ReasonCode;
 use postern_tests::{Postern, password};
@@ -47,7 +45,7 @@ async fn a5_a_login_is_answered_by_the_static_group_with_all_that_a_device_needs
     for broker in &login.brokers {
         assert!(postern.address(&broker.listener).ends_with(&format!(":{}", broker.port)));
     }
-    assert_eq!(postern.metric("postern_plugin_calls_total", "role=\"login\"").await.min(1.0), 1.0);
+    assert!(postern.metric("postern_plugin_calls_total", "role=\"login\"").await >= 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,22 +98,15 @@ async fn a13_the_directory_shows_ones_own_people_and_partners_and_nobody_else() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a13_a_change_of_the_directory_holds_on_live_sessions() {
-    let postern = Postern::start(|_| {}).await;
+    let postern = Postern::start(|c| c.set("log.filter", "info,postern::control::heard=debug")).await;
     postern.user_of("carol", "globex", &[]).await;
     let mut alice = postern.session("alice", "phone").await;
     assert_eq!(alice.send("carol", "m1", "are you there?").await.reason, ReasonCode::NotAuthorized);
-    // She joins; the brokers hear it on the bus.
+    // She joins; the brokers hear it on the bus, as they did of carol and alice at first.
     postern.user_of("carol", "acme", &[]).await;
-    let reached = async {
-        for n in 0.. {
-            let ack = alice.send("carol", &format!("again-{n}"), "and now?").await;
-            if (ack.reason as u8) < 0x80 {
-                break;
-            }
-        }
-    };
-    // Well before the half minute for which an old answer would be believed.
-    tokio::time::timeout(Duration::from_secs(15), reached).await.expect("the change is heard");
+    postern.logged_times("the directory changed", 3).await;
+    let ack = alice.send("carol", "m2", "and now?").await;
+    assert!((ack.reason as u8) < 0x80, "{ack:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

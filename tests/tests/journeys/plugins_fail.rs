@@ -155,11 +155,7 @@ async fn c5_a_role_that_always_fails_leaves_the_host_and_the_other_roles_alone()
         }
         alice.peer.so_far().await;
         assert!(postern.metric("postern_plugin_calls_total", "role=\"classify\"").await >= 1.0);
-        assert_eq!(
-            postern.metric("postern_classify_fallback_total", "").await.min(1.0),
-            1.0,
-            "{how}: counted"
-        );
+        assert!(postern.metric("postern_classify_fallback_total", "").await >= 1.0, "{how}: counted");
         // The operator can see it, and mend it while everybody stays.
         postern.json(&["plugin", "describe", "rogue-classify"]).await;
     }

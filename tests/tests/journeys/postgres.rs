@@ -31,6 +31,17 @@ async fn a10_stored_before_acknowledged_on_postgresql() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a3_nodes_that_start_at_once_make_the_tables_once() {
+    let Some(postgres) = Postgres::start().await else { return };
+    let node = || Postern::start(|c| c.set("store.url", postgres.url()));
+    let nodes = futures_util::future::join_all((0..4).map(|_| node())).await;
+    nodes[0].user("bob").await;
+    let mut alice = nodes[1].session("alice", "phone").await;
+    let ack = alice.send("bob", "m1", "through another node's tables").await;
+    assert!((ack.reason as u8) < 0x80, "{ack:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a14_devices_and_cursors_on_postgresql() {
     let Some((mut postern, _postgres)) = start().await else { return };
     let (mut phone, mut pc) = (postern.device("bob", "phone").await, postern.device("bob", "pc").await);

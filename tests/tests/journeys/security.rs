@@ -1,6 +1,7 @@
 //! The rows of the security table that concern sign-in and rights.
 
 use bytes::Bytes;
+use futures_util::future::Either;
 use postern_broker::wire::{Connect, Packet, QoS, ReasonCode, Version};
 use postern_tests::{Peer, Postern, Wire, body, connect, password, publish, text};
 
@@ -216,19 +217,25 @@ async fn s_locking_a_user_ends_the_users_links() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s_a_token_ends_by_itself_and_renewal_needs_no_reconnect() {
-    let postern = Postern::start(|c| c.policy("plugins.token-hmac.config.lifetime_secs", 4)).await;
-    let (kept, left) = (postern.device("alice", "kept").await, postern.device("alice", "left").await);
-    let (mut kept, mut left) = (kept, left);
-    let (mut with_renewal, without) = (kept.sign_in(&postern).await, left.sign_in(&postern).await);
+    let postern = Postern::start(|c| c.policy("plugins.token-hmac.config.lifetime_secs", 8)).await;
+    postern.user("alice").await;
+    // In this order: without its renewal the first would end first.
+    let mut kept = postern.device("alice", "kept").await;
+    let with_renewal = kept.sign_in(&postern).await;
+    let without = postern.session("alice", "left").await;
 
     let (api, token) = (postern.api(), kept.state.login().token.clone());
     let renew = move || api.post::<serde_json::Value>(&token, "/v1/token", &serde_json::json!({}));
     let renewed = tokio::task::spawn_blocking(renew).await.unwrap().unwrap();
-    assert!(renewed["token"]["id"].is_string() || renewed["id"].is_string(), "{renewed}");
+    assert!(renewed["token"]["id"].is_string(), "{renewed}");
 
-    let reason = without.ended().await;
-    assert!(reason.is_some_and(|reason| reason as u8 >= 0x80), "the token's end is the link's: {reason:?}");
-    assert_eq!(with_renewal.messages_so_far().await, [], "the renewed one's link is still there");
+    let (renewed, ended) = (Box::pin(with_renewal.ended()), Box::pin(without.ended()));
+    match futures_util::future::select(renewed, ended).await {
+        Either::Left((reason, _)) => panic!("the renewed token's link ended first: {reason:?}"),
+        Either::Right((reason, _)) => {
+            assert_eq!(reason, Some(ReasonCode::MaximumConnectTime), "the token's end is the link's");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,6 +252,38 @@ async fn s_anonymous_clients_are_refused_by_default_and_off_loopback() {
     let refused = refused.expect_err("anonymous clients off loopback");
     assert_eq!(refused.status.code(), Some(1));
     assert!(refused.stderr.contains("listen.tcp"), "{}", refused.stderr);
+}
+
+/// A server whose operator has another token plugin at hand, one that lets anybody in.
+async fn with_an_open_candidate(tcp: &'static str) -> Postern {
+    let candidate = postern_tests::guest_file("rogue-token");
+    Postern::start(|c| {
+        c.set("listen.tcp", tcp);
+        c.plugin("rogue-token", &candidate);
+        c.policy("plugins.rogue-token.grants", vec!["log", "config", "keys"]);
+        c.policy("plugins.rogue-token.keys", vec!["token"]);
+        c.policy("plugins.rogue-token.config.misbehave", "anonymous");
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_a_token_plugin_that_admits_anonymous_clients_is_activated_on_loopback_only() {
+    let mut postern = with_an_open_candidate("0.0.0.0:0").await;
+    let output = postern.cli(&["plugin", "activate", "rogue-token"]).await;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("rogue-token.wasm") && told.contains("listen.tcp"), "{told}");
+    // The old one serves, now and after a restart.
+    for _ in 0..2 {
+        let list = postern.json(&["plugin", "list"]).await;
+        let token = list.as_array().unwrap().iter().find(|p| p["roles"].to_string().contains("token"));
+        assert_eq!(token.unwrap()["name"], "token-hmac", "{list}");
+        postern.stop().await;
+        postern.restart().await;
+    }
+    let postern = with_an_open_candidate("127.0.0.1:0").await;
+    postern.done(&["plugin", "activate", "rogue-token"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

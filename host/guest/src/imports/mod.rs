@@ -18,7 +18,7 @@ use wasmtime::component::Linker;
 use crate::state::State;
 
 /// The interfaces of `postern:host` that a policy can grant, apart from `types`, which everybody has.
-pub(crate) const GRANTABLE: [&str; 8] = ["clock", "config", "keys", "kv", "log", "password", "random", "sql"];
+pub const GRANTABLE: [&str; 8] = ["clock", "config", "keys", "kv", "log", "password", "random", "sql"];
 
 /// Links what never waits.
 pub(crate) fn link_pure(linker: &mut Linker<State>) -> wasmtime::Result<()> {

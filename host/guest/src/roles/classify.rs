@@ -17,7 +17,7 @@ use crate::slot::Slot;
 use crate::state::State;
 
 /// Generated from `wit/classify`, borrowing what it is given. The types of `postern:host/types` are
-/// the host's own, so that a profile goes to the guest as it is.
+/// the host's own, so that the facts need no conversion.
 #[allow(missing_docs, unreachable_pub)]
 mod bindings {
     wasmtime::component::bindgen!({
@@ -72,12 +72,13 @@ pub enum Origin {
     ControlUnit,
 }
 
-/// The sender of messages, as rules may ask about it.
+/// What rules may ask about the sender of the message at hand, through `postern:classify/sender`. The
+/// user id alone is among the [`Facts`].
 #[derive(Clone, Debug, Default)]
-pub struct Sender {
-    /// The sender's client id; empty for the control unit.
+pub struct SenderFacts {
+    /// The sender's client id.
     pub client_id: String,
-    /// The sender's profile; none for anonymous clients and for the control unit.
+    /// The sender's profile; none for anonymous clients.
     pub profile: Option<Profile>,
 }
 
@@ -97,7 +98,7 @@ pub struct Facts<'a> {
     /// How the sender's link travels.
     pub transport: Transport,
     /// Who sends, shared by all messages of a link; none for the control unit.
-    pub sender: Option<&'a Arc<Sender>>,
+    pub sender: Option<&'a Arc<SenderFacts>>,
     /// What the addressee is to the sender.
     pub relation: Relation,
     /// In ms since the Unix epoch.
@@ -112,16 +113,18 @@ pub struct Verdict {
     /// A body to put in place of the message's own.
     pub payload: Option<Vec<u8>>,
     /// This very verdict holds for every message of this sender to this topic, whatever its body,
-    /// until the next generation.
+    /// until the next generation. Not of use for stored classes, which depend on the directory.
     pub holds: bool,
 }
 
 /// Why a message was not classified.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClassifyError {
     /// Refuse the message; the text goes to an MQTT 5 sender as reason string.
+    #[error("refused: {0}")]
     Refused(String),
     /// The rules cannot be had now: the failure rule of the role applies.
+    #[error("unavailable: {0}")]
     Unavailable(String),
 }
 

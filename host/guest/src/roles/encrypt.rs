@@ -52,11 +52,12 @@ pub enum Decision {
 }
 
 /// Why there was no decision.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, ComponentType, Lift)]
 #[component(variant)]
 pub enum EncryptError {
     /// The rules cannot be had now: refuse as temporary.
     #[component(name = "unavailable")]
+    #[error("unavailable: {0}")]
     Unavailable(String),
 }
 

@@ -30,26 +30,30 @@ pub struct Attempt {
 }
 
 /// Why somebody may not log in.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, ComponentType, Lift)]
 #[component(variant)]
 pub enum LoginError {
     /// Wrong password, unknown or locked user: refuse. From outside the three look the same.
     #[component(name = "denied")]
+    #[error("denied")]
     Denied,
     /// A backend is down: refuse as temporary.
     #[component(name = "unavailable")]
+    #[error("unavailable: {0}")]
     Unavailable(String),
     /// Too many attempts: come again in this many seconds.
     #[component(name = "retry-after")]
+    #[error("too many attempts, again in {0} s")]
     RetryAfter(u32),
 }
 
 /// Why a directory gave nothing.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, ComponentType, Lift)]
 #[component(variant)]
 pub enum DirectoryError {
     /// It cannot be had now.
     #[component(name = "unavailable")]
+    #[error("unavailable: {0}")]
     Unavailable(String),
 }
 
@@ -72,17 +76,20 @@ pub struct Entry {
 }
 
 /// Why an operator's change of the accounts was not made.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, ComponentType, Lift)]
 #[component(variant)]
 pub enum AccountsError {
     /// The accounts are kept elsewhere; the text says where.
     #[component(name = "unsupported")]
+    #[error("the accounts are kept elsewhere: {0}")]
     Unsupported(String),
     /// What is wrong with the input.
     #[component(name = "invalid")]
+    #[error("{0}")]
     Invalid(String),
     /// The accounts cannot be had now.
     #[component(name = "unavailable")]
+    #[error("unavailable: {0}")]
     Unavailable(String),
 }
 
@@ -170,16 +177,18 @@ impl Login {
         self.slot.read(|funcs| &funcs.partners, (org.to_owned(),)).await
     }
 
-    /// The members of a group, sorted; `*` is everyone. None when there is no such group.
+    /// The members of a group, sorted byte by byte, each once; `*` is everyone. None when there is no
+    /// such group.
     ///
     /// # Errors
     ///
-    /// When the directory gave no answer.
+    /// When the directory gave no answer, or one in another order.
     pub async fn members(&self, group: &str) -> Result<Option<Vec<String>>, CallError<DirectoryError>> {
-        self.slot.read(|funcs| &funcs.members, (group.to_owned(),)).await
+        let fits = |members: &Option<Vec<String>>| members.as_deref().is_none_or(is_rising);
+        self.slot.checked(Access::Read, |funcs| &funcs.members, (group.to_owned(),), fits).await
     }
 
-    /// Up to `limit` people whom `user` may see, sorted by user id, after `after`.
+    /// Up to `limit` people whom `user` may see, sorted by user id byte by byte, after `after`.
     ///
     /// # Errors
     ///
@@ -245,6 +254,11 @@ impl Login {
     }
 }
 
+/// Sorted, each once: members are looked up by halving.
+fn is_rising(members: &[String]) -> bool {
+    members.is_sorted_by(|a, b| a < b)
+}
+
 /// Puts a password among the instance's handles, for one call.
 fn lend(call: &mut Call<Funcs>, password: &Secret) -> Result<Resource<Secret>, Down> {
     call.table()?.push(password.clone()).map_err(|error| Down::Failed(error.to_string()))
@@ -253,4 +267,16 @@ fn lend(call: &mut Call<Funcs>, password: &Secret) -> Result<Resource<Secret>, D
 /// Takes it out again. The guest had it borrowed, so it cannot be gone.
 fn take_back(call: &mut Call<Funcs>, secret: Resource<Secret>) -> Result<(), Down> {
     call.table()?.delete(secret).map(drop).map_err(|error| Down::Failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_rising;
+
+    #[test]
+    fn members_rise_byte_by_byte() {
+        let rises = |members: &[&str]| is_rising(&members.iter().map(|&m| m.to_owned()).collect::<Vec<_>>());
+        assert!(rises(&[]) && rises(&["Zoe", "alice", "bob"]));
+        assert!(!rises(&["alice", "Zoe"]) && !rises(&["a", "a"]));
+    }
 }

@@ -68,7 +68,7 @@ pub struct Message {
     /// In ms since the Unix epoch.
     #[component(name = "sent-at")]
     pub sent_at: u64,
-    /// In ms since the Unix epoch; none is kept until purged.
+    /// In ms since the Unix epoch; none never expires.
     #[component(name = "expires-at")]
     pub expires_at: Option<u64>,
     /// Everyone who gets it, sorted, each once.
@@ -101,11 +101,12 @@ pub enum Saved {
 }
 
 /// Why nothing was stored or read.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, ComponentType, Lift)]
 #[component(variant)]
 pub enum StoreError {
     /// Refuse it as temporary.
     #[component(name = "unavailable")]
+    #[error("unavailable: {0}")]
     Unavailable(String),
 }
 

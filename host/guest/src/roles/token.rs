@@ -28,7 +28,7 @@ pub struct Holder {
 }
 
 /// A token as its holder gets it, once, over TLS.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Issued {
     /// Public: names the token. 1 to 64 of `A-Z a-z 0-9 . _ -`.
     pub token_id: String,
@@ -40,6 +40,13 @@ pub struct Issued {
     pub counter: u64,
     /// In ms since the Unix epoch.
     pub expires_at: u64,
+}
+
+impl std::fmt::Debug for Issued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Issued");
+        shown.field("token_id", &self.token_id).field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
 }
 
 #[derive(ComponentType, Lift)]
@@ -212,40 +219,50 @@ pub enum Outcome {
 }
 
 /// Why an attempt was refused: for the log and the metrics. The peer is told only that it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ComponentType, Lift)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, Serialize, Deserialize, ComponentType, Lift,
+)]
 #[component(enum)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum Denial {
     /// Unknown token, wrong proof, wrong bearer.
     #[component(name = "bad-credentials")]
+    #[error("bad credentials")]
     BadCredentials,
     /// The token has expired or was revoked.
     #[component(name = "expired")]
+    #[error("expired or revoked")]
     Expired,
     /// The counter was seen before, or the proof is too old.
     #[component(name = "replayed")]
+    #[error("replayed")]
     Replayed,
     /// This credential is not accepted on this transport, or for this client id.
     #[component(name = "misplaced")]
+    #[error("not accepted on this link")]
     Misplaced,
     /// Anonymous clients are not admitted.
     #[component(name = "anonymous")]
+    #[error("anonymous clients are not admitted")]
     Anonymous,
     /// The authentication method is not known.
     #[component(name = "bad-method")]
+    #[error("unknown authentication method")]
     BadMethod,
 }
 
 /// Why there was no token or no grant.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, ComponentType, Lift)]
 #[component(variant)]
 pub enum TokenError {
     /// Refuse.
     #[component(name = "denied")]
+    #[error("denied: {0}")]
     Denied(Denial),
     /// Refuse as temporary.
     #[component(name = "unavailable")]
+    #[error("unavailable: {0}")]
     Unavailable(String),
 }
 

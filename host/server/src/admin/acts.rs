@@ -8,7 +8,8 @@ use crate::{
     login::{Kind, Problem},
 };
 
-/// Does `work` and keeps the audit log of it. The work goes on when the one who asked for it goes.
+/// Does `work` and keeps the audit log of it. The work goes on when the one who asked for it goes,
+/// and a stop of the server waits for it.
 ///
 /// # Errors
 /// The work's own; or the act could not be written down, and was not done.
@@ -29,7 +30,7 @@ pub(super) async fn act<T: Send + 'static>(
         tracing::error!(error = %e, "audit log");
         Problem::detailed(Kind::Internal, format!("the audit log cannot be written ({e}); nothing was done"))
     })?;
-    let done = tokio::spawn(async move {
+    let done = ctx.admin.tasks.spawn(async move {
         let result = work.await;
         match &result {
             Ok(_) => act.end("done", "").await,

@@ -14,7 +14,7 @@ mod unix;
 mod users;
 pub mod wire;
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -26,12 +26,14 @@ use postern_broker::Broker;
 use postern_bus::Bus;
 use postern_guest::{Runtime, Slots};
 use postern_store::Database;
+use tokio_util::task::TaskTracker;
 
 pub use unix::serve_unix;
 
 use crate::{
     audit::Audit,
     config::{NodeRoles, SecretText},
+    listen::wire::ListenerName,
     login::{Kind, Problem},
     policy::Policy,
 };
@@ -57,14 +59,18 @@ pub struct Admin {
     pub plugin_dir: PathBuf,
     /// The node's.
     pub roles: NodeRoles,
-    /// Name and address of each.
+    /// Name and address of each, as they are announced.
     pub listeners: Vec<(&'static str, String)>,
+    /// Those that clients come in through.
+    pub public: Vec<(ListenerName, SocketAddr)>,
     /// What a peer on the network must bring; without one none is let in.
     pub token: Option<SecretText>,
     /// Where every act is written down.
     pub audit: Audit,
     /// The file that remembers activations.
     pub activations: PathBuf,
+    /// What the end of the node waits for: acts that are begun among it.
+    pub tasks: TaskTracker,
 }
 
 /// Shared by all requests.

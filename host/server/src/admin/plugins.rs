@@ -6,7 +6,7 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use postern_guest::{Plugin, PluginLimits, Role, SlotState};
+use postern_guest::{Plugin, PluginLimits, Role, SlotState, is_plugin_name};
 use tracing::info;
 
 use super::{
@@ -18,7 +18,7 @@ use crate::{
     listen::http::Peer,
     login::{Kind, Problem},
     plugins::{self, PluginError},
-    policy::{is_plugin_name, is_run_by},
+    policy::is_run_by,
 };
 
 /// The plugins that serve, each with its roles.
@@ -119,6 +119,10 @@ async fn swap(ctx: &Ctx, name: &str) -> Result<PluginView, Problem> {
     if roles.is_empty() {
         let detail = format!("{}: fills no role that this node runs", path.display());
         return Err(Problem::detailed(Kind::Conflict, detail));
+    }
+    if roles.contains(&Role::Token) {
+        let harmless = plugins::check_anonymous(&plugin, &admin.public).await;
+        harmless.map_err(|e| Problem::detailed(Kind::Conflict, e))?;
     }
     // What cannot be remembered is not done: after a restart the old one would serve again.
     let unusable = |e: PluginError| Problem::detailed(Kind::Internal, e);

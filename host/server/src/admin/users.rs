@@ -23,10 +23,11 @@ use crate::{
     control::{
         ask::ask,
         people::CHANGED,
+        topics::is_id,
         wire::{Relation, RevokeTokens},
     },
     listen::http::Peer,
-    login::{Body, Kind, Problem, is_id},
+    login::{Body, Kind, Problem},
 };
 
 /// Accounts of a page.

@@ -87,16 +87,16 @@ impl UserVerb {
                     locked: None,
                     password,
                 };
-                change_user(server, &args.user, &change, "saved").await
+                change_user(server, Method::PUT, &args.user, &change, "saved").await
             }
             UserVerb::List => list_users(server).await,
             UserVerb::Lock { user } => {
                 let change = UserChange { locked: Some(true), ..UserChange::default() };
-                change_user(server, &user, &change, "locked").await
+                change_user(server, Method::PATCH, &user, &change, "locked").await
             }
             UserVerb::Unlock { user } => {
                 let change = UserChange { locked: Some(false), ..UserChange::default() };
-                change_user(server, &user, &change, "unlocked").await
+                change_user(server, Method::PATCH, &user, &change, "unlocked").await
             }
             UserVerb::Passwd { user, password_stdin } => {
                 let password = password(password_stdin)?;
@@ -104,7 +104,7 @@ impl UserVerb {
                     bail!("no password given");
                 }
                 let change = UserChange { password, ..UserChange::default() };
-                change_user(server, &user, &change, "has a new password").await
+                change_user(server, Method::PATCH, &user, &change, "has a new password").await
             }
             UserVerb::Remove { user } => {
                 let path = format!("/v1/users/{}", path_segment(&user));
@@ -115,14 +115,14 @@ impl UserVerb {
     }
 }
 
+/// PUT makes a user or changes one, PATCH only changes one.
 async fn change_user(
     server: &AdminClient,
+    method: Method,
     user: &str,
     change: &UserChange,
     what: &str,
 ) -> anyhow::Result<()> {
-    // An existing user is changed; only `add` makes one.
-    let method = if what == "saved" { Method::PUT } else { Method::PATCH };
     let done: UserChanged =
         server.ask(method, &format!("/v1/users/{}", path_segment(user)), Some(change)).await?;
     told(server, &done, what)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use postern_bus::BusError;
 use serde::de::DeserializeOwned;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     people::CHANGED,
@@ -27,7 +27,11 @@ pub async fn listen(node: &Arc<Node>, tasks: &Background) -> Result<(), BusError
     .await?;
     hear(node, tasks, PresenceChange::SUBJECT, |node, change: PresenceChange| node.presence.changed(change))
         .await?;
-    hear(node, tasks, CHANGED, |node, _: serde_json::Value| node.people.forget()).await
+    hear(node, tasks, CHANGED, |node, _: serde_json::Value| {
+        node.people.forget();
+        debug!("the directory changed");
+    })
+    .await
 }
 
 async fn hear<T, F>(

@@ -1,6 +1,6 @@
 //! Ids for messages whose sender gave none.
 //!
-//! A QoS 1 message that is sent again with DUP in a resumed session must be stored once (decision 7),
+//! A QoS 1 message that is sent again with DUP in a resumed session must be stored once (decision 11),
 //! so the id that its first sending got is kept under its packet identifier.
 
 use std::collections::HashMap;
@@ -41,6 +41,11 @@ impl AssignedIds {
     pub fn forget(&self, key: &SessionKey) {
         self.sessions.lock().remove(key);
     }
+
+    /// Forgets the sessions that are gone.
+    pub fn retain(&self, is_there: impl Fn(&SessionKey) -> bool) {
+        self.sessions.lock().retain(|key, _| is_there(key));
+    }
 }
 
 #[cfg(test)]
@@ -58,5 +63,17 @@ mod tests {
         assert_ne!(ids.assign(&key, one, false), first);
         ids.forget(&key);
         assert_ne!(ids.assign(&key, one, true), first);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_sessions_that_are_gone() {
+        let ids = AssignedIds::default();
+        let key =
+            |client: &str| SessionKey { owner: Some(Text::from("alice")), client_id: Text::from(client) };
+        let kept = ids.assign(&key("kept"), PacketId::MIN, false);
+        let gone = ids.assign(&key("gone"), PacketId::MIN, false);
+        ids.retain(|session| *session == key("kept"));
+        assert_eq!(ids.assign(&key("kept"), PacketId::MIN, true), kept);
+        assert_ne!(ids.assign(&key("gone"), PacketId::MIN, true), gone);
     }
 }

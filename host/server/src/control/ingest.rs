@@ -66,7 +66,9 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Starts the two tasks; they end when the last `Ingest` is dropped and all is delivered.
+    /// Starts the two tasks. They run until the background work is stopped, which is after the links
+    /// and wills: who still waits then gets no answer, and what is committed and not delivered is
+    /// delivered from the store.
     pub fn start(slots: Arc<Slots>, broker: Arc<Broker>, tasks: &Background) -> Self {
         let (queue, submissions) = mpsc::channel(WAITING);
         let (committed, deliveries) = mpsc::channel(UNDELIVERED);

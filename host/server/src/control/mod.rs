@@ -14,6 +14,7 @@ pub mod ids;
 pub mod ingest;
 pub mod people;
 pub mod presence;
+pub mod purge;
 pub mod push;
 pub mod stored;
 pub mod tokens;

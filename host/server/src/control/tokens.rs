@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use super::{
     ask::answer,
-    topics::is_name,
+    topics::is_id,
     wire::{
         BrokerAddress, CheckBearer, Denied, Holder, IssueToken, IssuedToken, RenewToken, Renewed,
         RevokeTokens, Revoked, TokenParts,
@@ -153,7 +153,7 @@ impl Tokens {
 
 /// A token that a client can name in a CONNECT; anything else is a fault of the plugin, and refused as one.
 fn usable(issued: Issued) -> Result<Issued, Denied> {
-    if is_name(&issued.token_id) {
+    if is_id(&issued.token_id) {
         return Ok(issued);
     }
     warn!("the token role issued a token whose id is none");

@@ -1,4 +1,4 @@
-//! The application's topics (ARCHITECTURE.md, "Topics"): whom a message is for and what its prefix
+//! The application's topics (A16): whom a message is for and what its prefix
 //! says it is.
 
 use postern_broker::topic::TopicName;
@@ -55,7 +55,7 @@ impl<'a> Address<'a> {
             Address::Note { user } | Address::Status { user } => ([user, user], None),
             _ => return Ok(address),
         };
-        if names.iter().all(|n| is_name(n)) && id.is_none_or(is_message_id) {
+        if names.iter().all(|n| is_id(n)) && id.is_none_or(is_message_id) {
             Ok(address)
         } else {
             Err(NotATopic)
@@ -85,8 +85,9 @@ impl<'a> Address<'a> {
     }
 }
 
-/// User, terminal and group ids: 1 to 64 of `A-Z a-z 0-9 . _ -`.
-pub fn is_name(name: &str) -> bool {
+/// Ids of users, terminals, groups and tokens, and client ids of devices that log in: 1 to 64 of
+/// `A-Z a-z 0-9 . _ -`.
+pub fn is_id(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
@@ -175,6 +176,16 @@ mod tests {
         }
         for filter in ["im/#", "#", "im/u/alice/+", "im/u/+/bob", "im/g/hr/+", "note/#", "plant/+"] {
             assert!(!is_own_feed(filter, "bob", &groups), "{filter}");
+        }
+    }
+
+    #[test]
+    fn ids_are_what_the_design_says() {
+        for good in ["a", "A-b_c.9", &"x".repeat(64)] {
+            assert!(is_id(good), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "a+", "ä", "#", &"x".repeat(65)] {
+            assert!(!is_id(bad), "{bad}");
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use postern_broker::{Cursor, Link, wire::QoS};
-use postern_guest::CallError;
 use tracing::warn;
 
 use super::{
@@ -34,6 +33,11 @@ pub struct Welcomed {
 }
 
 impl Welcomed {
+    /// Whether this device gets just what `other` would.
+    pub fn sees_as(&self, other: &Self) -> bool {
+        self.profile == other.profile && self.partners == other.partners
+    }
+
     /// Pushes presence, then begins the feed of notifications and instant messages.
     pub async fn begin(self, node: Arc<Node>, link: Arc<Link>) {
         node.presence.arrived(&self.profile, &self.partners, &link, &self.counted).await;
@@ -80,9 +84,7 @@ impl Welcomed {
                 }
             }
             Err(e) => {
-                if !matches!(e, CallError::Answer(_)) {
-                    warn!(error = %e, "role store");
-                }
+                warn!(error = %e, "role store: a page of an inbox was not read");
                 pause_after_failure(&link).await;
             }
         }

@@ -331,7 +331,7 @@ impl Request for MarkRead {
     type Answer = ();
 }
 
-/// The profile of a user who exists and is not locked, and that user's partners.
+/// The profile of a user who exists and is not locked.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FindPerson {
     /// User id.

@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     mqtt::{connect::sign_in, framed::Framed, wrong_group},
     node::Node,
+    tasks::Background,
 };
 
 /// Connections of the admin and health listeners, each.
@@ -32,15 +33,22 @@ pub struct Doors<'a> {
     /// For the TLS listeners.
     pub certificates: Certificates,
     /// Owner of the connections.
-    pub links: TaskTracker,
+    pub tasks: TaskTracker,
     /// Ends accepting.
     pub stop: CancellationToken,
 }
 
 impl Doors<'_> {
-    /// Accepts on every listener. `node` is None where the broker role is not held: then MQTT
-    /// clients are refused (A2).
-    pub fn open(self, bound: Bound, node: Option<Arc<Node>>, application: Router, routers: Routers) {
+    /// Accepts on every listener, as work of `doors`. `node` is None where the broker role is not
+    /// held: then MQTT clients are refused (A2).
+    pub fn open(
+        self,
+        bound: Bound,
+        node: Option<Arc<Node>>,
+        application: Router,
+        routers: Routers,
+        doors: &Background,
+    ) {
         let limits = &self.config.limits;
         let gate = Arc::new(Gate::new(
             limits.connections as usize,
@@ -49,29 +57,35 @@ impl Doors<'_> {
         ));
         for (name, listener, _) in bound.public {
             match name {
-                ListenerName::Http => self.https(listener, gate.clone(), application.clone()),
-                _ => self.mqtt(name, listener, gate.clone(), node.clone()),
+                ListenerName::Http => doors.spawn(self.https(listener, gate.clone(), application.clone())),
+                _ => doors.spawn(self.mqtt(name, listener, gate.clone(), node.clone())),
             }
         }
         let inner = || Arc::new(Gate::new(INNER, INNER, u32::MAX));
         match bound.admin {
             Admin::Unix(listener, file) => {
-                let serving = serve_unix(listener, routers.admin, self.links.clone(), self.stop.clone());
-                tokio::spawn(async move {
+                let serving = serve_unix(listener, routers.admin, self.tasks.clone(), self.stop.clone());
+                doors.spawn(async move {
                     let _file = file;
                     serving.await;
                 });
             }
-            Admin::Network(listener, _) => self.https(listener, inner(), routers.admin),
+            Admin::Network(listener, _) => doors.spawn(self.https(listener, inner(), routers.admin)),
         }
         if let Some((listener, _)) = bound.health {
             let stop = self.stop.clone();
             let serve = move |stream, peer| http::serve(stream, peer, routers.health.clone(), stop.clone());
-            tokio::spawn(accept(listener, inner(), self.links.clone(), self.stop.clone(), serve));
+            doors.spawn(accept(listener, inner(), self.tasks.clone(), self.stop.clone(), serve));
         }
     }
 
-    fn mqtt(&self, name: ListenerName, listener: TcpListener, gate: Arc<Gate>, node: Option<Arc<Node>>) {
+    fn mqtt(
+        &self,
+        name: ListenerName,
+        listener: TcpListener,
+        gate: Arc<Gate>,
+        node: Option<Arc<Node>>,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let limits = &self.config.limits;
         let patience = Duration::from_secs(u64::from(limits.handshake_timeout_secs));
         let max_packet = limits.packet_bytes;
@@ -99,10 +113,15 @@ impl Doors<'_> {
                 }
             }
         };
-        tokio::spawn(accept(listener, gate, self.links.clone(), self.stop.clone(), serve));
+        accept(listener, gate, self.tasks.clone(), self.stop.clone(), serve)
     }
 
-    fn https(&self, listener: TcpListener, gate: Arc<Gate>, router: Router) {
+    fn https(
+        &self,
+        listener: TcpListener,
+        gate: Arc<Gate>,
+        router: Router,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let tls = TlsAcceptor::from(self.certificates.http.clone());
         let patience = Duration::from_secs(u64::from(self.config.limits.handshake_timeout_secs));
         let stop = self.stop.clone();
@@ -116,7 +135,7 @@ impl Doors<'_> {
                 }
             }
         };
-        tokio::spawn(accept(listener, gate, self.links.clone(), self.stop.clone(), serve));
+        accept(listener, gate, self.tasks.clone(), self.stop.clone(), serve)
     }
 }
 

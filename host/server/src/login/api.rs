@@ -12,12 +12,12 @@ use super::{
     answer::{TokenAnswer, spoken_to},
     bearer::Bearer,
     extract::Params,
-    is_id,
 };
 use crate::{
     clock,
     control::{
         ask::ask,
+        topics::is_id,
         wire::{
             Conversation, DirectoryPage, FindPerson, HistoryPage, Holder, MarkRead, Marker, Profile,
             ReadHistory, RenewToken, RevokeTokens, VisiblePeople,

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::{
     Body, Ctx, Kind, Problem,
     answer::{LoggedIn, TokenAnswer, spoken_to},
-    bus, is_id,
+    bus,
     pace::neighbourhood,
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     clock,
     control::{
         ask::ask,
+        topics::is_id,
         wire::{Denied, DirectoryPage, IssueToken, IssuedToken, Profile, VisiblePeople},
     },
     listen::http::Peer,

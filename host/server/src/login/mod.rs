@@ -45,7 +45,7 @@ pub use problem::{Kind, Problem};
 use crate::config::Limits;
 use pace::Pace;
 
-/// At most so many under way at once, in at most so many seconds each (decision 5). One more is
+/// At most so many under way at once, in at most so many seconds each. One more is
 /// refused at once: a queue would only let everybody time out together.
 macro_rules! bounded {
     ($at_once:expr, $secs:expr) => {{
@@ -136,11 +136,4 @@ async fn overdue(error: BoxError) -> Problem {
         tracing::error!(%error, "HTTP");
         Kind::Internal.into()
     }
-}
-
-/// Whether it can be a user's id, or the client id of a device that logs in: 1 to 64 of
-/// `A-Z a-z 0-9 . _ -`.
-pub fn is_id(text: &str) -> bool {
-    let sane = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    (1..=64).contains(&text.len()) && text.bytes().all(sane)
 }

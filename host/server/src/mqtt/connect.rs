@@ -107,15 +107,15 @@ struct Opened {
     expiry: Arc<Expiry>,
     token: Option<String>,
     method: Option<Text>,
-    messaging: bool,
 }
 
 impl Opened {
     fn into_pump(self, node: Arc<Node>, conn: Framed, origin: Origin) -> Pump {
-        Pump::new(node, conn, self.link, self.sender, self.version, origin)
+        let mut pump = Pump::new(node, conn, self.link, self.sender, self.version, origin)
             .keep_alive(self.keep_alive)
-            .token(self.token, self.expiry, self.method)
-            .messaging(self.messaging)
+            .token(self.token, self.expiry, self.method);
+        pump.welcome();
+        pump
     }
 }
 
@@ -143,7 +143,6 @@ async fn open(
         return Err(Refusal::NotAllowed("publish to the will's topic"));
     }
     let key = SessionKey { owner: profile.as_ref().map(|p| Text::from(p.user.as_str())), client_id };
-    let messaging = rights.messaging && profile.is_some();
     let partners = grant.partners.into_iter().map(Into::into).collect();
     let sender = Arc::new(Sender::new(key.clone(), profile, partners, rights, transport(origin.listener)));
     let expiry = Expiry::new(grant.expires_at);
@@ -205,16 +204,7 @@ async fn open(
     link.send(Packet::ConnAck(Box::new(ack)));
     // [MQTT-3.1.2-22]: one and a half times the keep alive.
     let keep_alive = (keep_alive_secs > 0).then(|| Duration::from_millis(u64::from(keep_alive_secs) * 1_500));
-    Ok(Opened {
-        link,
-        sender,
-        version: connect.version,
-        keep_alive,
-        expiry,
-        token: grant.token_id,
-        method,
-        messaging,
-    })
+    Ok(Opened { link, sender, version: connect.version, keep_alive, expiry, token: grant.token_id, method })
 }
 
 /// The client's id, or one that the server assigns [MQTT-3.1.3-6]; the second tells which.

@@ -1,6 +1,6 @@
 //! How a live link ends: why, what the peer is told, what is left behind.
 
-use std::{future::poll_fn, sync::atomic::Ordering, time::Duration};
+use std::{future::poll_fn, time::Duration};
 
 use postern_broker::{
     Close,
@@ -69,22 +69,19 @@ impl Pump {
             }
             Some(Ending::Gone) | None => Close::Lost,
         };
-        if let Some(cursor) = self.link.take_cursor()
-            && let Some(feed) = &self.feed
-        {
-            self.node.cursors.note(&feed.who.device, cursor);
-        }
+        self.note_cursor();
         let due = self.link.close(close, clock::now());
+        if self.node.broker.session(&self.sender.key).is_none() {
+            self.node.ids.forget(&self.sender.key);
+        }
         if let Some(token) = &self.token {
             self.node.live.forget(token, &self.expiry);
         }
         if let Some(due) = due {
             super::will::publish(self.node.clone(), due);
         }
-        if let Some(feed) = &self.feed
-            && feed.who.counted.load(Ordering::Acquire)
-        {
-            self.node.presence.left(&feed.who.profile, &feed.who.partners, &self.link).await;
+        if let Some(feed) = self.feed.take() {
+            feed.leave(&self.node, &self.link).await;
         }
         let _ = tokio::time::timeout(FAREWELL, self.conn.finish()).await;
     }

@@ -20,21 +20,15 @@ use postern_broker::{
 };
 use tokio::time::{Instant, Sleep};
 
-use super::{ending::Ending, framed::Framed, inflow::Inflow, live::Expiry, publish::Sender, reauth::Reauth};
-use crate::{
-    clock,
-    control::{cursors::Device, welcome::Welcomed},
-    listen::wire::Origin,
-    node::Node,
-    refuse::Refusal,
+use super::{
+    ending::Ending, feed::Feed, framed::Framed, inflow::Inflow, live::Expiry, publish::Sender, reauth::Reauth,
 };
+use crate::{clock, listen::wire::Origin, node::Node, refuse::Refusal};
 
 /// Rounds in one poll before other links get their turn.
 const ROUNDS: usize = 8;
 /// Bytes encoded before they are written.
 const CHUNK: usize = 64 << 10;
-
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A live link.
 pub struct Pump {
@@ -60,12 +54,6 @@ pub struct Pump {
     keep_alive: Option<Duration>,
     heard: Instant,
     timer: Option<Pin<Box<Sleep>>>,
-}
-
-/// Stored messages for a signed-in device.
-pub(super) struct Feed {
-    pub(super) who: Welcomed,
-    work: Option<Work>,
 }
 
 impl Pump {
@@ -110,21 +98,6 @@ impl Pump {
     /// The token it signed in with, and how to sign in again.
     pub fn token(mut self, token: Option<String>, expiry: Arc<Expiry>, method: Option<Text>) -> Self {
         (self.token, self.expiry, self.method) = (token, expiry, method);
-        self
-    }
-
-    /// Whether it gets its user's stored messages and presence.
-    pub fn messaging(mut self, messaging: bool) -> Self {
-        let (Some(profile), true) = (&self.sender.profile, messaging) else { return self };
-        let device = Device { user: profile.user.clone(), client_id: self.sender.key.client_id.to_string() };
-        let who = Welcomed {
-            profile: profile.clone(),
-            partners: self.sender.partners.clone(),
-            device,
-            counted: Arc::default(),
-        };
-        let begin: Work = Box::pin(who.clone().begin(self.node.clone(), self.link.clone()));
-        self.feed = Some(Box::new(Feed { who, work: Some(begin) }));
         self
     }
 
@@ -214,23 +187,6 @@ impl Pump {
             _ => Close::Normal { session_expiry_secs: disconnect.session_expiry },
         };
         self.ending = Some(Ending::Left(close));
-    }
-
-    fn poll_feed(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(feed) = &mut self.feed else { return false };
-        if let Some(cursor) = self.link.take_cursor() {
-            self.node.cursors.note(&feed.who.device, cursor);
-        }
-        if feed.work.is_none() {
-            let Some(after) = self.link.feed_wants() else { return false };
-            feed.work = Some(Box::pin(feed.who.clone().page(self.node.clone(), self.link.clone(), after)));
-        }
-        let Some(work) = &mut feed.work else { return false };
-        let done = work.as_mut().poll(cx).is_ready();
-        if done {
-            feed.work = None;
-        }
-        done
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> bool {

@@ -1,12 +1,13 @@
 //! One MQTT client, from its first byte to its last.
 //!
-//! CONNECT: [`connect`] → [`auth`] (role token) → [`rights`] → session → [`link`]
+//! CONNECT: [`connect`] → [`auth`] (role token) → [`rights`] → session → [`link`], [`feed`]
 //! PUBLISH: [`link`] → [`receive`] → [`publish`] (rights, role classify) → [`inflow`] (role store) → ack
 //! SUBSCRIBE: [`link`] → [`subscribe`] (rights) → session
 
 pub mod auth;
 pub mod connect;
 mod ending;
+mod feed;
 pub mod framed;
 pub mod inflow;
 pub mod keep;

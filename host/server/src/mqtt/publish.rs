@@ -41,7 +41,7 @@ pub struct Sender {
     /// None for anonymous clients.
     pub profile: Option<Profile>,
     /// What classify may ask about the sender.
-    as_classify_sees: Arc<classify::Sender>,
+    as_classify_sees: Arc<classify::SenderFacts>,
     /// The sender's partner organisations.
     pub partners: Vec<Partner>,
     /// What the grant allows on this transport.
@@ -93,7 +93,7 @@ impl Sender {
         rights: Rights,
         transport: Transport,
     ) -> Self {
-        let as_classify_sees = Arc::new(classify::Sender {
+        let as_classify_sees = Arc::new(classify::SenderFacts {
             client_id: key.client_id.to_string(),
             profile: profile.clone().map(Into::into),
         });

@@ -96,7 +96,8 @@ impl Pump {
         true
     }
 
-    /// The link goes on under a new grant of the same user and device.
+    /// The link goes on under a new grant of the same user and device: what it may not do any more
+    /// ends, and presence and stored messages start or stop.
     fn take_grant(&mut self, identified: Identified) -> Result<Text, Refusal> {
         let Identified { grant, method } = identified;
         let profile: Option<crate::control::wire::Profile> = grant.profile.map(Into::into);
@@ -120,6 +121,7 @@ impl Pump {
         self.sender = Arc::new(Sender::new(self.sender.key.clone(), profile, partners, rights, transport));
         self.token = grant.token_id;
         self.withdraw_forbidden();
+        self.welcome();
         info!(peer = %self.origin.peer, "signed in again");
         Ok(method.unwrap_or_default())
     }

@@ -8,14 +8,14 @@ use tracing::{debug, warn};
 use super::publish::{Admitted, Arrived, Sender};
 use crate::{clock, control::ingest::Outcome, node::Node};
 
-/// Publishes a will whose time has come, on a task of its own.
+/// Publishes a will whose time has come, on a task of its own; a stop of the node waits for it.
 pub fn publish(node: Arc<Node>, due: DueWill) {
     // `connect` put it there: the rights under which the will was accepted.
     let Some(Ok(sender)) = due.will.context.clone().map(|context| context.downcast::<Sender>()) else {
         warn!("a will was not published: its sender is not known");
         return;
     };
-    tokio::spawn(async move {
+    node.tasks.clone().spawn(async move {
         if let Err(why) = run(&node, &sender, due.will).await {
             warn!(why, "a will was not published");
         }

@@ -10,7 +10,7 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Either, Executor, PgPool};
 
-pub(crate) use schema::{SCHEMA_LOCK, prepare};
+pub(crate) use schema::{SCHEMA_LOCK, alone, prepare};
 
 use crate::engine::Answer;
 use crate::{Access, Row, SqlError, StoreError};

@@ -1,9 +1,20 @@
 //! Makes a plugin's schema, and where the login may, a role that owns it and can reach nothing else.
 
-use sqlx::{AssertSqlSafe, Executor, PgPool, Row};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool, Row};
 
 /// Serialises schema changes of all nodes (any constant; "PSTN").
 pub(crate) const SCHEMA_LOCK: i64 = 0x5053_544e;
+
+/// Serialises what plugins do to their own tables, on all nodes ("PSTP").
+const PREPARE_LOCK: i64 = 0x5053_5450;
+
+/// Waits until no other node's plugin prepares its tables. The lock goes with the connection, which is
+/// none of the pool's any more.
+pub(crate) async fn alone(pool: &PgPool) -> sqlx::Result<PgConnection> {
+    let mut connection = pool.acquire().await?.detach();
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(PREPARE_LOCK).execute(&mut connection).await?;
+    Ok(connection)
+}
 
 /// What a plugin's connections need to know.
 #[derive(Debug)]

@@ -44,7 +44,7 @@ fn vectors() -> Value {
         })
     });
     json!({
-        "about": "Test vectors of Postern's sign-in, version 1. plugins/token-hmac/src/proof.rs describes the format.",
+        "about": "Test vectors of Postern's sign-in, version 1. docs/protocol/sign-in.md describes the format.",
         "keys": {
             "master_key_hex": hex(&[7; 32]), "token_id": token_id,
             "proof_key_hex": hex(&proof_key.0), "proof_key_base64url": URL_SAFE_NO_PAD.encode(proof_key.0),

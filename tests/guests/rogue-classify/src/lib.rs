@@ -1,4 +1,5 @@
-//! The class by the topic's prefix, from anyone.
+//! The class by the topic's prefix, from anyone. Told to `name-sender`, it answers with the sender's client
+//! id and user as body.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -10,10 +11,24 @@ mod bindings {
     use super::Plugin;
 }
 
-use bindings::exports::postern::classify::classify::{Class, ClassifyError, Facts, Guest, Verdict};
+use bindings::{
+    exports::postern::classify::classify::{Class, ClassifyError, Facts, Guest, Verdict},
+    postern::classify::sender,
+};
 use rogue::{Mode, giant};
 
-rogue::lifecycle!(Ok(()));
+rogue::lifecycle!(nobody_sends());
+
+/// Outside a call there is no sender.
+fn nobody_sends() -> Result<(), String> {
+    let sender = named_sender();
+    if sender == " " { Ok(()) } else { Err(format!("{sender} sends outside a call")) }
+}
+
+fn named_sender() -> String {
+    let user = sender::profile().map_or_else(String::new, |profile| profile.user);
+    format!("{} {user}", sender::client_id())
+}
 
 impl Guest for Plugin {
     fn classify(facts: Facts) -> Result<Verdict, ClassifyError> {
@@ -29,7 +44,10 @@ impl Guest for Plugin {
             Some("cmd" | "link") => Class::Command,
             _ => Class::Other,
         };
-        let payload = (mode == Mode::Giant).then(|| giant().into_bytes());
+        let payload = match orders().misbehave.as_deref() {
+            Some("name-sender") => Some(named_sender().into_bytes()),
+            _ => (mode == Mode::Giant).then(|| giant().into_bytes()),
+        };
         Ok(Verdict { class, payload, holds: false })
     }
 }

@@ -1,4 +1,5 @@
-//! Tokens are named `USER.CLIENT`; any password is right.
+//! Tokens are named `USER.CLIENT`; any password is right. Told to be `anonymous`, it admits clients
+//! without credentials. Who answers its challenge with `quiet` gets no stored messages and no presence.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -39,7 +40,7 @@ fn issued(token_id: String, mode: Mode) -> Result<Issued, TokenError> {
     Ok(Issued { token_id, key, bearer: "rogue".into(), counter: 0, expires_at: LATE })
 }
 
-fn grant(token_id: &str, attempt: &Attempt, mode: Mode) -> Outcome {
+fn grant(token_id: &str, attempt: &Attempt, mode: Mode) -> Grant {
     let (user, client_id) = token_id.rsplit_once('.').unwrap_or((token_id, &attempt.client_id));
     let all = || match mode {
         Mode::Nonsense => Patterns { allow: vec!["a/#/b".into(), String::new()], deny: vec!["++".into()] },
@@ -48,7 +49,7 @@ fn grant(token_id: &str, attempt: &Attempt, mode: Mode) -> Outcome {
     let user = if mode == Mode::Nonsense { "../not an id\n" } else { user }.to_owned();
     let name = if mode == Mode::Giant { giant() } else { user.clone() };
     let (org, department, title) = ("rogue".to_owned(), String::new(), String::new());
-    Outcome::Granted(Grant {
+    Grant {
         token_id: Some(token_id.to_owned()),
         profile: Some(Profile { user, name, org, department, title, groups: vec!["rogues".into()] }),
         partners: Vec::new(),
@@ -56,12 +57,12 @@ fn grant(token_id: &str, attempt: &Attempt, mode: Mode) -> Outcome {
         rights: Rights { publish: all(), subscribe: all(), messaging: true },
         limits: Limits { session_expiry_secs: None, keep_alive_secs: None },
         expires_at: Some(LATE),
-    })
+    }
 }
 
 impl Guest for Plugin {
     fn admits_anonymous() -> bool {
-        false
+        orders().misbehave.as_deref() == Some("anonymous")
     }
     fn issue(holder: Holder, _: u64) -> Result<Issued, TokenError> {
         let mode = obey(&holder.profile.user);
@@ -76,7 +77,11 @@ impl Guest for Plugin {
             Credential::Bearer(pair) => pair.split(':').next().unwrap_or_default().to_owned(),
         };
         let mode = obey(token_id.split('.').next().unwrap_or_default());
-        Ok(grant(&token_id, &attempt, mode))
+        let mut grant = grant(&token_id, &attempt, mode);
+        if let Credential::AuthAnswer(answer) = &attempt.credential {
+            grant.rights.messaging = answer.data != b"quiet";
+        }
+        Ok(Outcome::Granted(grant))
     }
     fn renew(token_id: String, _: u64) -> Result<Issued, TokenError> {
         let mode = obey(token_id.split('.').next().unwrap_or_default());
