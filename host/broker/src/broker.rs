@@ -78,6 +78,17 @@ impl Broker {
         &self.core.stats
     }
 
+    /// A link has read so much; for the counters.
+    pub fn note_read(&self, packets: usize, octets: usize) {
+        self.core.stats.packets_in.add(packets as u64);
+        self.core.stats.octets_in.add(octets as u64);
+    }
+
+    /// A link has written so much; for the counters.
+    pub fn note_written(&self, octets: usize) {
+        self.core.stats.octets_out.add(octets as u64);
+    }
+
     /// A CONNECT is accepted: a new session, or the one of this key resumed [MQTT-3.1.2-4,
     /// 3.1.2-5]. A former link of it is displaced and told 0x8E [MQTT-3.1.4-3].
     pub fn open(&self, open: Open, now: Timestamp) -> Opened {

@@ -158,6 +158,7 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
     background.spawn_until(|stop| cursors.write_behind(stop));
     background.spawn_until(|stop| mqtt::keep::write(node.broker.clone(), kept, stop));
     background.spawn(mqtt::timers::run(node.clone()));
+    background.spawn(mqtt::sys::publish(node.clone()));
     heard::listen(&node, background).await?;
     history::serve(slots.clone(), bus, background).await?;
     let brokers = Arc::new(addresses(config, bound));

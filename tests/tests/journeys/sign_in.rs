@@ -97,7 +97,7 @@ async fn a11_pushed_and_forwarded_after_the_dynamic_login_and_nothing_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a9_mqtt5_may_sign_in_by_challenge_instead() {
     let postern = Postern::start(|_| {}).await;
-    let mut device = postern.device("alice", "phone").await;
+    let device = postern.device("alice", "phone").await;
     let connect = device.connect_with_challenge();
     let mut peer = Peer::to(&postern, "tcp").await;
     peer.version = Version::V5;

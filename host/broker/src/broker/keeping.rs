@@ -87,7 +87,8 @@ impl Drop for Together<'_> {
 
 impl Core {
     pub(super) fn keep_retained(&self, message: &Arc<Message>) -> Mark {
-        if !self.journal.is_on() {
+        // What the server says of itself it says anew.
+        if !self.journal.is_on() || message.topic.as_str().starts_with("$SYS/") {
             return Mark::default();
         }
         self.journal.record(Change::Retained(Arc::clone(message)))

@@ -53,6 +53,7 @@ impl Core {
         drop(flow);
         drop(registry);
         self.stats.connected.add(1);
+        self.stats.connections.add(1);
         let cursor = ended.and_then(|ended| self.bury(ended, &mut wakes));
         link.wait_for(wakes.mark); // CONNACK says that the former session is gone
         wake_all(wakes);

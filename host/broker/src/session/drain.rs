@@ -46,6 +46,8 @@ enum Written {
 /// What one `drain` has done, for counters that are bumped once at its end.
 #[derive(Default)]
 struct Tally {
+    /// Control packets.
+    packets: u64,
     messages: u64,
     bytes: u64,
     redelivered: u64,
@@ -69,6 +71,7 @@ impl Link {
         };
         let flow = &mut *flow;
         let start = out.len();
+        let packets;
         {
             let Some(mut mailbox) = self.mailbox() else {
                 return Drained::taken_over();
@@ -79,6 +82,7 @@ impl Link {
                 out.extend_from_slice(&mailbox.control);
             }
             mailbox.control = BytesMut::new();
+            packets = u64::from(std::mem::take(&mut mailbox.control_packets));
             if mailbox.closing.is_some() {
                 return Drained { more: false, closing: mailbox.closing, mark: mailbox.mark };
             }
@@ -86,7 +90,7 @@ impl Link {
                 mailbox.queue.swap_into(&mut flow.taken);
             }
         }
-        let mut tally = Tally::default();
+        let mut tally = Tally { packets, ..Tally::default() };
         let end = start.saturating_add(max_bytes.max(1));
         self.resend(flow, out, end, now, &mut tally);
         self.write_queue(flow, out, end, now, &mut tally);
@@ -267,6 +271,7 @@ impl Link {
     /// Tells the mailbox what is left, and the counters what was done.
     fn settle(&self, flow: &mut Flow, tally: Tally) -> Drained {
         let stats = &self.core.stats;
+        stats.packets_out.add(tally.packets + tally.messages);
         stats.messages_out.add(tally.messages);
         stats.bytes_out.add(tally.bytes);
         stats.redelivered.add(tally.redelivered);

@@ -56,6 +56,8 @@ pub(crate) struct Mailbox {
     pub(super) waker: Option<Waker>,
     /// Control packets, encoded, in order.
     pub(super) control: BytesMut,
+    /// How many those are.
+    pub(super) control_packets: u32,
     pub(crate) queue: Queue,
     pub(super) gate: Option<Box<Gate>>,
     pub(super) receipts: Receipts,
@@ -100,6 +102,7 @@ impl Mailbox {
         }
         // What cannot be encoded at all is dropped as if it had been sent [MQTT-3.1.2-25].
         let _ = crate::wire::encode_within(packet, version, max_packet_size, &mut self.control);
+        self.control_packets += 1;
         self.wake(wakes);
     }
 

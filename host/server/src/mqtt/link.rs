@@ -202,7 +202,8 @@ impl Pump {
         self.backlog = packets.into();
         match polled {
             Poll::Pending => false,
-            Poll::Ready(Ok(())) => {
+            Poll::Ready(Ok(octets)) => {
+                self.node.broker.note_read(self.backlog.len(), octets);
                 self.heard = Instant::now();
                 true
             }
@@ -236,7 +237,10 @@ impl Pump {
             if self.conn.is_flushed() || !self.is_settled(cx) {
                 break;
             }
-            match self.conn.poll_write(cx) {
+            let unsent = self.conn.output().len();
+            let written = self.conn.poll_write(cx);
+            self.node.broker.note_written(unsent.saturating_sub(self.conn.output().len()));
+            match written {
                 Poll::Ready(Ok(())) => moved = true,
                 Poll::Ready(Err(_)) => {
                     self.ending.get_or_insert(Ending::Gone);

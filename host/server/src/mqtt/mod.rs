@@ -18,6 +18,7 @@ mod reauth;
 mod receive;
 pub mod rights;
 mod subscribe;
+pub mod sys;
 pub mod timers;
 pub mod will;
 pub mod wrong_group;
