@@ -65,14 +65,14 @@ async fn a10_wills_of_links_that_a_stop_ends_are_stored() {
     for n in 0..5 {
         let mut device = postern.device("alice", &format!("phone-{n}")).await;
         let will = |connect: &mut Connect| {
-            connect.will = Some(Will {
+            connect.will = Some(Box::new(Will {
                 topic: text("im/u/bob/alice"),
                 payload: format!("will {n}").into(),
                 qos: QoS::AtLeastOnce,
                 retain: false,
                 delay_interval: 0,
                 properties: None,
-            });
+            }));
         };
         devices.push(device.sign_in_on(&postern, "tls", will).await);
     }
