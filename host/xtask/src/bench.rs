@@ -145,7 +145,8 @@ fn classified(root: &Path, report: &mut Report) -> Result<()> {
             line.context("classify_cost says something else")?.0.parse().context("nanoseconds")
         };
         let nanos = texts.iter().map(median).collect::<Result<Vec<_>>>()?;
-        let row = Row::new(format!("one classify call, 256-byte payload, {sender}, CPU"), "ns", nanos);
+        let name = format!("one classify call, 256-byte payload, {sender}, CPU");
+        let row = Row::new(&name, "ns", nanos);
         report.rows.push(if has_target { row.target(Target::Below(1_000.0)) } else { row });
     }
     Ok(())
