@@ -158,6 +158,8 @@ async fn a11_signing_in_again_starts_and_stops_what_is_pushed() {
     let mut pc = postern.session("alice", "pc").await;
     assert_eq!(bob.status_of("alice").await, "online");
     bob.send("alice", "m2", "two").await;
+    // A device that is new here gets what its user has.
+    assert_eq!(body(&pc.message().await), "one");
     assert_eq!(body(&pc.message().await), "two");
     // Both devices were offered it together.
     assert_eq!(alice.messages_so_far().await, []);
