@@ -4,10 +4,10 @@
 use std::{io, sync::Arc, time::Duration};
 
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::{
+    tls_stream::TlsStream,
     websocket,
     wire::{ListenerName, Origin, Wire},
 };
@@ -38,7 +38,7 @@ impl Handshake {
     }
 
     async fn wire(&self, stream: TcpStream, listener: ListenerName) -> io::Result<Wire> {
-        let tls = async |stream| TlsAcceptor::from(self.tls.clone()).accept(stream).await;
+        let tls = async |stream| TlsStream::accept(stream, self.tls.clone()).await;
         Ok(match listener {
             ListenerName::Tcp => Wire::Tcp(stream),
             ListenerName::Tls => Wire::Tls(Box::new(tls(stream).await?)),

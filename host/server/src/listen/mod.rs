@@ -7,5 +7,6 @@ pub mod doors;
 pub mod handshake;
 pub mod http;
 pub mod tls;
+pub mod tls_stream;
 pub mod websocket;
 pub mod wire;

@@ -7,13 +7,11 @@ use std::{
     task::{Context, Poll},
 };
 
+use super::{tls_stream::TlsStream, websocket::WsBytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::server::TlsStream;
-
-use super::websocket::WsBytes;
 
 /// A listener by its stable name, which the login answer gives and the proof names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
