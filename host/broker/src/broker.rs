@@ -4,6 +4,7 @@
 //! retained → a shared group → a session's mailbox. Publishing takes the router's (read), groups'
 //! and mailboxes' only.
 
+mod keeping;
 mod life;
 mod registry;
 mod timers;
@@ -13,11 +14,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLock};
 
+pub use keeping::Restored;
 pub use registry::SessionInfo;
 
+use crate::journal::{Journal, Mark};
 use crate::limits::Limits;
 use crate::message::Message;
-use crate::queue::{Queued, SubscriptionIds, Via};
+use crate::queue::{Queued, Via};
 use crate::retained::Retained;
 use crate::router::{Route, Router};
 use crate::session::{Link, Open, Opened, Session, SessionKey, Wakes, wake_all};
@@ -25,7 +28,7 @@ use crate::stats::Stats;
 use crate::time::Timestamp;
 use crate::topic::TopicFilter;
 use crate::will::DueWill;
-use crate::wire::{ReasonCode, Text};
+use crate::wire::{QoS, ReasonCode, Text};
 use registry::Registry;
 use timers::Timers;
 
@@ -44,6 +47,7 @@ pub(crate) struct Core {
     pub(crate) router: RwLock<Router>,
     pub(crate) retained: RwLock<Retained>,
     timers: Mutex<Timers>,
+    pub(crate) journal: Journal,
     last_id: AtomicU64,
 }
 
@@ -58,6 +62,7 @@ impl Broker {
                 router: RwLock::default(),
                 retained: RwLock::default(),
                 timers: Mutex::default(),
+                journal: Journal::default(),
                 last_id: AtomicU64::new(0),
             }),
         }
@@ -71,6 +76,17 @@ impl Broker {
     /// What it has done so far.
     pub fn stats(&self) -> &Stats {
         &self.core.stats
+    }
+
+    /// A link has read so much; for the counters.
+    pub fn note_read(&self, packets: usize, octets: usize) {
+        self.core.stats.packets_in.add(packets as u64);
+        self.core.stats.octets_in.add(octets as u64);
+    }
+
+    /// A link has written so much; for the counters.
+    pub fn note_written(&self, octets: usize) {
+        self.core.stats.octets_out.add(octets as u64);
     }
 
     /// A CONNECT is accepted: a new session, or the one of this key resumed [MQTT-3.1.2-4,
@@ -99,16 +115,20 @@ impl Broker {
         let core = &*self.core;
         core.stats.messages_in.add(1);
         core.stats.bytes_in.add(message.size() as u64);
-        if message.retain {
-            core.retain(message, from.map(|link| Arc::clone(link.key())));
-        }
         for (user, seq) in recipients {
             self.deliver_stored(user, *seq, message, from.map(|link| &**link.key()), now);
         }
         let mut wakes = Wakes::new();
-        let from = from.map(Link::session_id);
-        let route = Route { core, message, from, fed: recipients };
+        if message.retain {
+            wakes.recorded(core.retain(message, from.map(|link| Arc::clone(link.key()))));
+        }
+        let route = Route { core, message, from: from.map(Link::session_id), fed: recipients };
         let matched = core.router.read().publish(&route, &mut wakes);
+        if message.qos != QoS::AtMostOnce
+            && let Some(link) = from
+        {
+            link.wait_for(wakes.mark); // before its acknowledgement
+        }
         wake_all(wakes);
         core.stats.unrouted.add(u64::from(matched == 0 && recipients.is_empty()));
         matched
@@ -172,11 +192,6 @@ impl Broker {
         self.core.retained.read().len()
     }
 
-    /// Keeps a message as retained without publishing it: one kept from before a restart.
-    pub fn restore_retained(&self, message: &Arc<Message>) {
-        self.core.retain(message, None);
-    }
-
     /// Does what time has made due: sessions that expired, retained messages that expired. Returns
     /// the wills that are to be published now.
     pub fn tick(&self, now: Timestamp) -> Vec<DueWill> {
@@ -224,13 +239,16 @@ impl Core {
         self.last_id.fetch_add(1, Relaxed) + 1
     }
 
-    fn retain(&self, message: &Arc<Message>, publisher: Option<Arc<SessionKey>>) {
+    fn retain(&self, message: &Arc<Message>, publisher: Option<Arc<SessionKey>>) -> Mark {
         let mut retained = self.retained.write();
         let before = retained.len();
-        if !retained.set(message, publisher, self.limits.retained_messages) {
-            self.stats.dropped_retained.add(1);
-        }
+        let kept = retained.set(message, publisher, self.limits.retained_messages);
         self.stats.retained.change(before, retained.len());
+        if !kept {
+            self.stats.dropped_retained.add(1);
+            return Mark::default();
+        }
+        self.keep_retained(message)
     }
 
     /// Gives messages of shared subscriptions that their member did not acknowledge to other
@@ -246,12 +264,7 @@ impl Core {
 
 /// A message from the server itself.
 fn push(message: &Arc<Message>) -> Queued {
-    Queued {
-        message: Arc::clone(message),
-        via: Via::Plain(SubscriptionIds::None),
-        qos: message.qos,
-        retain: message.retain,
-    }
+    Queued::new(message, Via::Push, message.qos, message.retain)
 }
 
 fn close_link(session: &Session, reason: ReasonCode) -> bool {

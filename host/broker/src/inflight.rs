@@ -29,6 +29,8 @@ pub(crate) enum Stage {
 pub(crate) struct Entry {
     /// Counts messages of the session; tells the packet identifier too.
     serial: u64,
+    /// Its number among what the session keeps on disk; 0 when it is not kept.
+    pub(crate) number: u64,
     pub(crate) stage: Stage,
     /// Written on this link.
     sent: bool,
@@ -71,6 +73,10 @@ pub(crate) enum Acked {
         seq: Option<u64>,
         /// The flow is over.
         finished: bool,
+        /// Serial of the message.
+        serial: u64,
+        /// Its number on disk; 0 when it is not kept.
+        number: u64,
     },
 }
 
@@ -111,11 +117,27 @@ impl Inflight {
         id_of(self.next)
     }
 
+    /// The serial that goes with [`Inflight::next_id`].
+    pub(crate) fn next_serial(&mut self) -> u64 {
+        let _ = self.next_id();
+        self.next
+    }
+
     /// Takes in a message that was written with [`Inflight::next_id`].
     pub(crate) fn push(&mut self, queued: Queued) {
-        let _ = self.next_id();
-        self.entries.push_back(Entry { serial: self.next, stage: Stage::Publish(queued), sent: true });
+        let serial = self.next_serial();
+        let number = queued.number;
+        self.entries.push_back(Entry { serial, number, stage: Stage::Publish(queued), sent: true });
         self.next += 1;
+    }
+
+    /// Takes in what an earlier process had in flight.
+    pub(crate) fn restore(&mut self, mut former: Vec<(u64, u64, Stage)>) {
+        former.sort_unstable_by_key(|(serial, ..)| *serial);
+        former.dedup_by_key(|(serial, ..)| *serial);
+        self.next = former.last().map_or(self.next, |(serial, ..)| serial + 1);
+        let entry = |(serial, number, stage)| Entry { serial, number, stage, sent: false };
+        self.entries = former.into_iter().map(entry).collect();
     }
 
     fn may_wrap(&self) -> bool {
@@ -173,10 +195,10 @@ impl Inflight {
     }
 
     /// Removes the entry at `index` as if it had been acknowledged.
-    pub(crate) fn remove(&mut self, index: usize) {
-        if let Some(entry) = self.entries.remove(index) {
-            self.unsent -= usize::from(!entry.sent);
-        }
+    pub(crate) fn remove(&mut self, index: usize) -> Option<Entry> {
+        let entry = self.entries.remove(index)?;
+        self.unsent -= usize::from(!entry.sent);
+        Some(entry)
     }
 
     /// PUBACK [MQTT-4.3.2-3].
@@ -200,10 +222,9 @@ impl Inflight {
             return self.finish(index, seq);
         }
         self.mark_sent(index);
-        if let Some(entry) = self.entries.get_mut(index) {
-            entry.stage = Stage::Release;
-        }
-        Acked::Owned { seq, finished: false }
+        let Some(entry) = self.entries.get_mut(index) else { return Acked::Unknown };
+        entry.stage = Stage::Release;
+        Acked::Owned { seq, finished: false, serial: entry.serial, number: entry.number }
     }
 
     /// PUBCOMP [MQTT-4.3.3-7].
@@ -302,8 +323,8 @@ impl Inflight {
     }
 
     fn finish(&mut self, index: usize, seq: Option<u64>) -> Acked {
-        self.remove(index);
-        Acked::Owned { seq, finished: true }
+        let Some(Entry { serial, number, .. }) = self.remove(index) else { return Acked::Unknown };
+        Acked::Owned { seq, finished: true, serial, number }
     }
 
     /// Clients acknowledge in order, so it is nearly always the first; else by binary search over

@@ -13,6 +13,7 @@
 //! bytes out  Link::drain (session/drain: control packets, redelivery, queue; inflight, alias)
 //!            acknowledged by Link::puback … (session/outbound)
 //! stored     Link::start_feed, feed_wants, feed_page, take_cursor (session/feeding, feed)
+//! kept       Broker::poll_changes → the server's tables → settle; Broker::restore (journal)
 //! the end    Link::close → DueWill; Broker::tick → sessions that expired, wills that are due
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod alias;
 mod broker;
 mod feed;
 mod inflight;
+pub mod journal;
 mod limits;
 mod message;
 mod queue;
@@ -37,10 +39,11 @@ pub mod topic;
 mod will;
 pub mod wire;
 
-pub use broker::{Broker, SessionInfo};
+pub use broker::{Broker, Restored, SessionInfo};
 pub use feed::Cursor;
 pub use limits::Limits;
 pub use message::Message;
+pub use router::Options as SubscriptionOptions;
 pub use session::{Begin, Close, Drained, Link, Open, Opened, Requested, SessionKey};
 pub use stats::{Counter, Stats};
 pub use time::Timestamp;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::journal::{Body, KeptMessage, Stage};
 use crate::message::Message;
 use crate::router::Group;
 use crate::wire::QoS;
@@ -13,8 +14,10 @@ use crate::wire::QoS;
 /// Why a session gets a message.
 #[derive(Clone, Debug)]
 pub(crate) enum Via {
-    /// One or more subscriptions, with their identifiers, or the server's own push.
+    /// One or more subscriptions, with their identifiers.
     Plain(SubscriptionIds),
+    /// The server's own, to whoever is there; of the moment.
+    Push,
     /// A retained message, sent because of a new subscription. It refers to what is kept anyway, so
     /// the queue's limits do not count it.
     Retained(Option<NonZeroU32>),
@@ -66,14 +69,39 @@ pub(crate) struct Queued {
     pub(crate) qos: QoS,
     /// The RETAIN flag to write.
     pub(crate) retain: bool,
+    /// Its number among what the session keeps on disk; 0 when it is not kept.
+    pub(crate) number: u64,
 }
 
 impl Queued {
+    pub(crate) fn new(message: &Arc<Message>, via: Via, qos: QoS, retain: bool) -> Self {
+        Queued { message: Arc::clone(message), via, qos, retain, number: 0 }
+    }
+
+    /// The item as the journal has it.
+    pub(crate) fn kept(&self) -> KeptMessage {
+        KeptMessage {
+            number: self.number,
+            body: match self.via {
+                Via::Feed { seq, .. } => Body::Stored(seq),
+                _ => Body::Message(Arc::clone(&self.message)),
+            },
+            qos: self.qos,
+            retain: self.retain,
+            subscription_ids: self.subscription_ids().to_vec(),
+            shared: match &self.via {
+                Via::Shared(group, _) => Some(group.filter.clone()),
+                _ => None,
+            },
+            stage: Stage::Waiting,
+        }
+    }
+
     /// What it counts for in the limits of a queue: messages and bytes. What can be had again from
     /// where it is kept counts for nothing.
     pub(crate) fn cost(&self) -> Cost {
         match self.via {
-            Via::Plain(_) | Via::Shared(..) => Cost { messages: 1, bytes: self.message.size() },
+            Via::Plain(_) | Via::Push | Via::Shared(..) => Cost { messages: 1, bytes: self.message.size() },
             Via::Retained(_) | Via::Feed { .. } => Cost::default(),
         }
     }
@@ -226,5 +254,5 @@ impl Queue {
 }
 
 fn is_droppable(item: &Queued) -> bool {
-    item.qos == QoS::AtMostOnce && matches!(item.via, Via::Plain(_) | Via::Shared(..))
+    item.qos == QoS::AtMostOnce && matches!(item.via, Via::Plain(_) | Via::Push | Via::Shared(..))
 }

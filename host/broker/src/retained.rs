@@ -72,15 +72,18 @@ impl Retained {
         });
     }
 
-    /// Drops what has expired.
-    pub(crate) fn expire(&mut self, now: Timestamp) {
+    /// Drops what has expired, and tells its topics.
+    pub(crate) fn expire(&mut self, now: Timestamp) -> Vec<TopicName> {
+        let mut dropped = Vec::new();
         while let Some((at, topic)) = self.expiring.pop_first() {
             if at > now {
                 self.expiring.insert((at, topic));
-                return;
+                break;
             }
             self.names.remove(topic.as_str());
+            dropped.push(topic);
         }
+        dropped
     }
 
     /// When the next one expires.

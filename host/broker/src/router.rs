@@ -28,12 +28,15 @@ use crate::wire::QoS;
 
 /// What a subscriber asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Options {
+pub struct Options {
     /// Granted QoS.
-    pub(crate) qos: QoS,
-    pub(crate) no_local: bool,
-    pub(crate) retain_as_published: bool,
-    pub(crate) id: Option<NonZeroU32>,
+    pub qos: QoS,
+    /// No Local.
+    pub no_local: bool,
+    /// Retain As Published.
+    pub retain_as_published: bool,
+    /// Subscription Identifier.
+    pub id: Option<NonZeroU32>,
 }
 
 /// One subscription of one session.
@@ -80,7 +83,10 @@ impl Router {
         new_id: impl FnOnce() -> u64,
     ) {
         if filter.is_shared() {
-            let group = self.groups.entry(filter.clone()).or_insert_with(|| Arc::new(Group::new(new_id())));
+            let group = self
+                .groups
+                .entry(filter.clone())
+                .or_insert_with(|| Arc::new(Group::new(new_id(), filter.clone())));
             group.join(session, options);
             self.tree.insert(filter, group.id, Target::Group(Arc::clone(group)));
         } else {
@@ -161,13 +167,10 @@ impl Route<'_> {
             [one] => SubscriptionIds::from(one.options.id),
             many => SubscriptionIds::from_all(many.iter().map(|hit| hit.options.id)),
         };
-        let item = Queued {
-            message: Arc::clone(self.message),
-            via: Via::Plain(ids),
-            qos: granted.min(self.message.qos),
-            // [MQTT-3.3.1-12, 3.3.1-13]
-            retain: self.message.retain && hits.iter().any(|hit| hit.options.retain_as_published),
-        };
+        let qos = granted.min(self.message.qos);
+        // [MQTT-3.3.1-12, 3.3.1-13]
+        let retain = self.message.retain && hits.iter().any(|hit| hit.options.retain_as_published);
+        let item = Queued::new(self.message, Via::Plain(ids), qos, retain);
         first.session.offer(self.core, item, wakes);
     }
 }

@@ -7,11 +7,12 @@
 //!
 //! mailbox (what comes in, and whom it wakes) → drain (what goes out) → outbound (its
 //! acknowledgements) · inbound (publishes from the client) · subscribe · feeding · life (link comes
-//! and goes)
+//! and goes) · keeping (what of it outlives the process)
 
 mod drain;
 mod feeding;
 mod inbound;
+mod keeping;
 mod life;
 mod link;
 mod mailbox;

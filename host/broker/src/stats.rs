@@ -36,6 +36,14 @@ impl Counter {
 /// What a broker has done so far.
 #[derive(Debug, Default)]
 pub struct Stats {
+    /// Control packets of all kinds that links have read.
+    pub packets_in: Counter,
+    /// Control packets of all kinds encoded for links.
+    pub packets_out: Counter,
+    /// Bytes that links have read, without TLS and WebSocket framing.
+    pub octets_in: Counter,
+    /// Bytes that links have written, without TLS and WebSocket framing.
+    pub octets_out: Counter,
     /// Messages handed to `publish` and the deliver calls.
     pub messages_in: Counter,
     /// Their bytes of topic, payload and properties.
@@ -60,6 +68,8 @@ pub struct Stats {
     pub dropped_retained: Counter,
     /// Links closed with 0x97 because they read too slowly.
     pub slow_readers: Counter,
+    /// Sessions opened, new or resumed.
+    pub connections: Counter,
     /// Links displaced by a newer one of the same client.
     pub takeovers: Counter,
     /// Sessions that ended by expiry.

@@ -54,6 +54,27 @@ impl DataDir {
         self.path.join("master.key")
     }
 
+    /// This node's name among those that share a database, made at first need: it finds its sessions
+    /// again by it.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn node_name(&self) -> Result<String, DataError> {
+        let path = self.path.join("node");
+        let unusable = |e| DataError::Unusable(path.clone(), e);
+        match fs::read_to_string(&path) {
+            Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(unusable(e)),
+        }
+        let name = ulid::Ulid::new().to_string();
+        let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&path);
+        let mut file = file.map_err(unusable)?;
+        file.write_all(name.as_bytes()).and_then(|()| file.sync_all()).map_err(unusable)?;
+        Ok(name)
+    }
+
     /// Precompiled plugins.
     pub fn plugin_cache(&self) -> PathBuf {
         self.path.join("plugin-cache")

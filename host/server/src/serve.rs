@@ -81,6 +81,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             bus: &bus,
             bound: &bound,
             background: &background,
+            node: data.node_name()?,
             tasks: &tasks,
         };
         Some(broker_node(parts).await?)
@@ -132,8 +133,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 /// The journeys of the broker role, wired.
 async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
-    let Parts { config, policy, slots, database, bus, bound, background, tasks } = parts;
+    let Parts { config, policy, slots, database, bus, bound, background, node, tasks } = parts;
     let broker = Arc::new(Broker::new(config.limits.broker()));
+    let kept = database.kept(&node);
+    mqtt::keep::restore(&broker, &kept).await.context("sessions")?;
     let cursors = Cursors::new(database.cursors());
     let presence =
         Presence::new(Ulid::new().to_string(), bus.clone(), broker.clone(), Push::new(slots.clone()));
@@ -153,7 +156,9 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
         broker,
     });
     background.spawn_until(|stop| cursors.write_behind(stop));
+    background.spawn_until(|stop| mqtt::keep::write(node.broker.clone(), kept, stop));
     background.spawn(mqtt::timers::run(node.clone()));
+    background.spawn(mqtt::sys::publish(node.clone()));
     heard::listen(&node, background).await?;
     history::serve(slots.clone(), bus, background).await?;
     let brokers = Arc::new(addresses(config, bound));
@@ -170,6 +175,8 @@ struct Parts<'a> {
     bus: &'a Bus,
     bound: &'a Bound,
     background: &'a Background,
+    /// This node's name.
+    node: String,
     tasks: &'a TaskTracker,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Database::open ─ url (what, where, TLS rule) ─ lock (one process per folder) ─ migrate (own tables)
-//!     ├ kv, cursors                the host's own tables
+//!     ├ kv, cursors, kept          the host's own tables
 //!     └ plugin(name) → PluginSql ─ begin(Access) → Transaction ─ commit | rollback
 //!           statement → plan (guard, `:rows`) → engine → sqlite | postgres
 //! ```
@@ -16,6 +16,7 @@ mod database;
 mod engine;
 mod error;
 mod guard;
+mod kept;
 mod kv;
 mod lock;
 mod migrate;
@@ -30,6 +31,7 @@ mod value;
 pub use cursors::{CursorRow, Cursors};
 pub use database::{Alone, Database, is_plugin_name};
 pub use error::{SqlError, StoreError};
+pub use kept::{Kept, KeptKey};
 pub use kv::Kv;
 pub use transaction::{Access, PluginSql, SqlLimits, Transaction};
 pub use value::{Dialect, Row, Value};

@@ -27,6 +27,15 @@ const MIGRATIONS: &[Migration] = &[Migration {
         "CREATE TABLE device_cursor (user_id text COLLATE \"C\" NOT NULL, device text COLLATE \"C\" NOT NULL,
             watermark bigint NOT NULL, above bytea NOT NULL, PRIMARY KEY (user_id, device))",
     ],
+}, Migration {
+    sqlite: &[
+        "CREATE TABLE kept (node TEXT NOT NULL, session INTEGER NOT NULL, kind INTEGER NOT NULL,
+            key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (node, session, kind, key)) STRICT, WITHOUT ROWID",
+    ],
+    postgres: &[
+        "CREATE TABLE kept (node text COLLATE \"C\" NOT NULL, session bigint NOT NULL, kind bigint NOT NULL,
+            key bytea NOT NULL, value bytea NOT NULL, PRIMARY KEY (node, session, kind, key))",
+    ],
 }];
 
 /// SQLite's `application_id` of our file ("Pstn"): tells it from another program's.

@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod crash;
+mod crash_sessions;
 mod delivery;
 mod foreign_clients;
 mod groups;

@@ -97,7 +97,7 @@ async fn a11_pushed_and_forwarded_after_the_dynamic_login_and_nothing_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a9_mqtt5_may_sign_in_by_challenge_instead() {
     let postern = Postern::start(|_| {}).await;
-    let mut device = postern.device("alice", "phone").await;
+    let device = postern.device("alice", "phone").await;
     let connect = device.connect_with_challenge();
     let mut peer = Peer::to(&postern, "tcp").await;
     peer.version = Version::V5;
@@ -158,6 +158,8 @@ async fn a11_signing_in_again_starts_and_stops_what_is_pushed() {
     let mut pc = postern.session("alice", "pc").await;
     assert_eq!(bob.status_of("alice").await, "online");
     bob.send("alice", "m2", "two").await;
+    // A device that is new here gets what its user has.
+    assert_eq!(body(&pc.message().await), "one");
     assert_eq!(body(&pc.message().await), "two");
     // Both devices were offered it together.
     assert_eq!(alice.messages_so_far().await, []);

@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use super::Core;
 use super::registry::Registry;
+use crate::journal::Change;
+use crate::message::Message;
 use crate::session::{Close, Ended, Flow, Open, Opened, Session, Wakes, wake_all};
 use crate::time::Timestamp;
 use crate::will::DueWill;
+use crate::wire::QoS;
 
 impl Core {
     pub(super) fn open(self: &Arc<Self>, mut open: Open, now: Timestamp) -> Opened {
         let mut wakes = Wakes::new();
         let mut ended = None;
         let mut will = None;
+        let _whole = self.journal.together();
         let mut registry = self.registry.write();
         let former = registry.find(&open.key).cloned();
         let resumed = former.and_then(|session| {
@@ -49,7 +53,9 @@ impl Core {
         drop(flow);
         drop(registry);
         self.stats.connected.add(1);
+        self.stats.connections.add(1);
         let cursor = ended.and_then(|ended| self.bury(ended, &mut wakes));
+        link.wait_for(wakes.mark); // CONNACK says that the former session is gone
         wake_all(wakes);
         Opened { link, session_present, session_expiry_secs, will, cursor }
     }
@@ -64,6 +70,7 @@ impl Core {
     ) -> Option<DueWill> {
         let mut wakes = Wakes::new();
         let mut ended = None;
+        let _whole = self.journal.together();
         let mut registry = self.registry.write();
         let mut flow = session.flow.lock();
         session.mailbox.lock().abandon(number, &mut wakes);
@@ -87,6 +94,7 @@ impl Core {
             if over {
                 ended = Some(self.end(&mut registry, session, &mut flow));
             } else {
+                session.keep_without_link(self, &flow);
                 let deadline = flow.next_deadline();
                 self.timers.lock().set(session, &mut flow.timer, deadline);
             }
@@ -105,6 +113,7 @@ impl Core {
         let mut wakes = Wakes::new();
         let due = self.timers.lock().due(now);
         for session in due {
+            let _whole = self.journal.together();
             let mut registry = self.registry.write();
             let mut flow = session.flow.lock();
             if flow.link != 0 || flow.ended {
@@ -119,6 +128,7 @@ impl Core {
                 drop(registry);
                 self.bury(ended, &mut wakes);
             } else {
+                session.keep_no_will(self);
                 let deadline = flow.next_deadline();
                 self.timers.lock().set(&session, &mut flow.timer, deadline);
             }
@@ -132,7 +142,9 @@ impl Core {
         if self.retained.read().next_expiry().is_some_and(|at| at <= now) {
             let mut retained = self.retained.write();
             let before = retained.len();
-            retained.expire(now);
+            for topic in retained.expire(now) {
+                self.keep_retained(&Arc::new(Message::new(topic, "", QoS::AtMostOnce, now)));
+            }
             self.stats.retained.change(before, retained.len());
         }
     }
@@ -152,6 +164,9 @@ impl Core {
         }
         self.stats.subscriptions.sub(ended.filters.len() as u64);
         self.hand_on(ended.orphans, wakes);
+        if ended.kept {
+            wakes.recorded(self.journal.record(Change::Ended(ended.session.id)));
+        }
         ended.cursor
     }
 }

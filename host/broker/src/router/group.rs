@@ -10,6 +10,7 @@ use crate::broker::Core;
 use crate::message::Message;
 use crate::queue::{Queued, Via};
 use crate::session::{Session, Wakes};
+use crate::topic::TopicFilter;
 
 /// How many members are looked at for one that is online before one that sleeps gets the message:
 /// a group of sleepers must not make publishers walk through all of it.
@@ -20,6 +21,8 @@ const LOOKS: usize = 64;
 pub(crate) struct Group {
     /// From the same counter as the sessions'.
     pub(crate) id: u64,
+    /// The shared filter.
+    pub(crate) filter: TopicFilter,
     members: Mutex<Members>,
 }
 
@@ -31,8 +34,8 @@ struct Members {
 }
 
 impl Group {
-    pub(super) fn new(id: u64) -> Self {
-        Group { id, members: Mutex::default() }
+    pub(super) fn new(id: u64, filter: TopicFilter) -> Self {
+        Group { id, filter, members: Mutex::default() }
     }
 
     pub(super) fn join(&self, session: &Arc<Session>, options: Options) {
@@ -64,12 +67,9 @@ impl Group {
                 if session.online.load(Relaxed) != online {
                     continue;
                 }
-                let item = Queued {
-                    message: Arc::clone(message),
-                    via: Via::Shared(Arc::clone(self), options.id),
-                    qos: options.qos.min(message.qos),
-                    retain: message.retain && options.retain_as_published,
-                };
+                let via = Via::Shared(Arc::clone(self), options.id);
+                let retain = message.retain && options.retain_as_published;
+                let item = Queued::new(message, via, options.qos.min(message.qos), retain);
                 if session.offer(core, item, wakes) {
                     members.turn = index + 1;
                     return true;

@@ -6,7 +6,8 @@ use bytes::BytesMut;
 
 use super::{Flow, Link};
 use crate::broker::Core;
-use crate::inflight::{Resend, Stage};
+use crate::inflight::{self, Resend};
+use crate::journal::{Mark, Stage};
 use crate::message::Message;
 use crate::queue::{Cost, Queued, Via};
 use crate::time::Timestamp;
@@ -24,6 +25,14 @@ pub struct Drained {
     pub more: bool,
     /// The link has to end for this reason; a DISCONNECT is the caller's to write.
     pub closing: Option<ReasonCode>,
+    /// What `out` holds may be written when the journal is settled so far.
+    pub mark: Mark,
+}
+
+impl Drained {
+    fn taken_over() -> Self {
+        Drained { closing: Some(ReasonCode::SessionTakenOver), ..Drained::default() }
+    }
 }
 
 /// How far one message got.
@@ -37,6 +46,8 @@ enum Written {
 /// What one `drain` has done, for counters that are bumped once at its end.
 #[derive(Default)]
 struct Tally {
+    /// Control packets.
+    packets: u64,
     messages: u64,
     bytes: u64,
     redelivered: u64,
@@ -44,6 +55,8 @@ struct Tally {
     left: Cost,
     feed_messages: usize,
     feed_bytes: usize,
+    /// What was recorded of it must be safe before it is written.
+    mark: Mark,
     /// Nothing more can be written until the client acknowledges, or the store answers.
     blocked: bool,
 }
@@ -54,13 +67,14 @@ impl Link {
     /// message that passes it. Only the link's task calls this.
     pub fn drain(&self, out: &mut BytesMut, max_bytes: usize, now: Timestamp) -> Drained {
         let Some(mut flow) = self.flow() else {
-            return Drained { more: false, closing: Some(ReasonCode::SessionTakenOver) };
+            return Drained::taken_over();
         };
         let flow = &mut *flow;
         let start = out.len();
+        let packets;
         {
             let Some(mut mailbox) = self.mailbox() else {
-                return Drained { more: false, closing: Some(ReasonCode::SessionTakenOver) };
+                return Drained::taken_over();
             };
             if out.is_empty() && out.capacity() == 0 {
                 std::mem::swap(out, &mut mailbox.control);
@@ -68,14 +82,15 @@ impl Link {
                 out.extend_from_slice(&mailbox.control);
             }
             mailbox.control = BytesMut::new();
+            packets = u64::from(std::mem::take(&mut mailbox.control_packets));
             if mailbox.closing.is_some() {
-                return Drained { more: false, closing: mailbox.closing };
+                return Drained { more: false, closing: mailbox.closing, mark: mailbox.mark };
             }
             if flow.taken.is_empty() {
                 mailbox.queue.swap_into(&mut flow.taken);
             }
         }
-        let mut tally = Tally::default();
+        let mut tally = Tally { packets, ..Tally::default() };
         let end = start.saturating_add(max_bytes.max(1));
         self.resend(flow, out, end, now, &mut tally);
         self.write_queue(flow, out, end, now, &mut tally);
@@ -94,10 +109,10 @@ impl Link {
             let Some(entry) = flow.inflight.get(index) else { return };
             let id = entry.id();
             let queued = match &entry.stage {
-                Stage::Publish(_) if flow.quota == 0 => break,
-                Stage::Publish(queued) => queued.clone(),
-                Stage::Stored { .. } => return,
-                Stage::Release => {
+                inflight::Stage::Publish(_) if flow.quota == 0 => break,
+                inflight::Stage::Publish(queued) => queued.clone(),
+                inflight::Stage::Stored { .. } => return,
+                inflight::Stage::Release => {
                     let _ = encode(&Packet::PubRel(Ack::new(id, ReasonCode::Success)), self.version, out);
                     flow.inflight.mark_sent(index);
                     continue;
@@ -111,7 +126,8 @@ impl Link {
                     tally.messages += 1;
                 }
                 Written::TooLarge => {
-                    flow.inflight.remove(index);
+                    let number = flow.inflight.remove(index).map_or(0, |entry| entry.number);
+                    self.session.kept_is_done(&self.core, number);
                     flow.done(queued.seq());
                     self.core.stats.dropped_too_large.add(1);
                 }
@@ -146,7 +162,7 @@ impl Link {
     fn write_first(
         &self,
         flow: &mut Flow,
-        queued: Queued,
+        mut queued: Queued,
         out: &mut BytesMut,
         now: Timestamp,
         tally: &mut Tally,
@@ -162,6 +178,7 @@ impl Link {
         }
         if queued.message.is_expired(now) {
             stats.dropped_expired.add(1); // [MQTT-3.3.2-5]
+            self.session.kept_is_done(&self.core, queued.number);
             return flow.done(queued.seq());
         }
         let id = (queued.qos != QoS::AtMostOnce).then(|| flow.inflight.next_id());
@@ -169,15 +186,31 @@ impl Link {
             Written::Yes => tally.messages += 1,
             Written::TooLarge => {
                 stats.dropped_too_large.add(1);
+                self.session.kept_is_done(&self.core, queued.number);
                 return flow.done(queued.seq());
             }
         }
         if id.is_some() {
             flow.quota -= 1;
+            tally.mark = tally.mark.max(self.keep_sent(flow, &mut queued));
             flow.inflight.push(queued);
         } else {
             flow.done(queued.seq());
         }
+    }
+
+    /// Records that a message is on its way. In QoS 2 that must be safe before it is written: sent
+    /// again after a restart it must have the same packet identifier, or the client takes it twice.
+    fn keep_sent(&self, flow: &mut Flow, queued: &mut Queued) -> Mark {
+        let serial = flow.inflight.next_serial();
+        let exactly_once = queued.qos == QoS::ExactlyOnce;
+        let mark = match queued.number {
+            0 if exactly_once && queued.seq().is_some() => self
+                .mailbox()
+                .map_or(Mark::default(), |mut mailbox| mailbox.keep_stored(&self.core, queued, serial)),
+            number => self.session.kept_is_at(&self.core, number, Stage::Sent(serial)),
+        };
+        if exactly_once { mark } else { Mark::default() }
     }
 
     /// Encodes one PUBLISH.
@@ -238,14 +271,16 @@ impl Link {
     /// Tells the mailbox what is left, and the counters what was done.
     fn settle(&self, flow: &mut Flow, tally: Tally) -> Drained {
         let stats = &self.core.stats;
+        stats.packets_out.add(tally.packets + tally.messages);
         stats.messages_out.add(tally.messages);
         stats.bytes_out.add(tally.bytes);
         stats.redelivered.add(tally.redelivered);
         let waiting = !flow.taken.is_empty() || flow.inflight.has_unsent(flow.feeding);
         flow.blocked = tally.blocked;
         let Some(mut mailbox) = self.mailbox() else {
-            return Drained { more: false, closing: Some(ReasonCode::SessionTakenOver) };
+            return Drained::taken_over();
         };
+        mailbox.wait_for(tally.mark);
         mailbox.queue.written(tally.left);
         mailbox.note_pace(&self.core.limits);
         if let Some(gate) = &mut mailbox.gate {
@@ -254,7 +289,7 @@ impl Link {
         mailbox.blocked = tally.blocked;
         mailbox.more = waiting && !tally.blocked;
         let more = mailbox.is_writable();
-        Drained { more, closing: mailbox.closing }
+        Drained { more, closing: mailbox.closing, mark: mailbox.mark }
     }
 }
 

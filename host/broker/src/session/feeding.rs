@@ -32,6 +32,7 @@ impl Link {
                 }
                 gate.start(qos);
                 self.session.fed.store(true, Relaxed);
+                self.session.keep_feed(&self.core, &mut mailbox);
                 mailbox.wake(&mut wakes);
             }
         }
@@ -124,7 +125,7 @@ impl Flow {
             tracker.on_its_way(seq);
             let size = message.size();
             let qos = gate.qos.min(message.qos);
-            let queued = Queued { message, via: Via::Feed { seq, done }, qos, retain: false };
+            let queued = Queued::new(&message, Via::Feed { seq, done }, qos, false);
             if let Some(queued) = self.inflight.fill(seq, queued) {
                 gate.add(size);
                 mailbox.queue.push(queued);

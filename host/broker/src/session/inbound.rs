@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 use super::{Link, Mailbox, Wakes, wake_all};
 use crate::alias;
+use crate::journal::Change;
 use crate::wire::{Ack, Packet, PacketId, Publish, QoS, ReasonCode, Text, Version};
 
 /// What to do with a publish.
@@ -67,6 +68,17 @@ impl Receipts {
         if removed.is_some_and(|receipt| receipt.counted == link) {
             self.in_progress = self.in_progress.saturating_sub(1);
         }
+    }
+
+    /// Those that an earlier process has taken [MQTT-4.3.3-10].
+    pub(super) fn restore(&mut self, received: &[PacketId]) {
+        if received.is_empty() {
+            return;
+        }
+        let known = self.exactly_once.get_or_insert_default();
+        known.extend(
+            received.iter().map(|id| (*id, Receipt { handler: 0, counted: 0, stage: Stage::Received })),
+        );
     }
 
     /// QoS 2 publishes known.
@@ -194,6 +206,9 @@ impl Link {
         receipt.stage = Stage::Received;
         if reason.is_error() {
             mailbox.receipts.remove(id, link);
+        } else {
+            // PUBREC says that it is known from now on.
+            mailbox.note_first(&self.core, |session| Change::Received(session, id));
         }
         tell.then_some(reason)
     }
@@ -211,6 +226,10 @@ impl Link {
                 None => ReasonCode::PacketIdentifierNotFound,
             };
             mailbox.receipts.remove(ack.packet_id, self.number);
+            if reason == ReasonCode::Success {
+                // PUBCOMP frees the identifier: it must not be taken for a repeat after a restart.
+                mailbox.note_first(&self.core, |session| Change::Forgotten(session, ack.packet_id));
+            }
             let packet = Packet::PubComp(Ack::new(ack.packet_id, reason));
             mailbox.send(&packet, self.max_packet_size, &self.core.limits, &mut wakes);
         }

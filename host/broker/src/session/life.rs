@@ -99,6 +99,8 @@ pub(crate) struct Ended {
     /// Messages of shared subscriptions for other members.
     pub(crate) orphans: Vec<Queued>,
     pub(crate) cursor: Option<Cursor>,
+    /// The journal knows it.
+    pub(crate) kept: bool,
 }
 
 impl Link {
@@ -141,6 +143,7 @@ impl Session {
             mailbox.more = flow.inflight.len() > 0;
             mailbox.receipts.begin_link();
             mailbox.note_pace(limits);
+            self.keep_from_link(core, flow, &mut mailbox);
         }
         self.set_online(true);
         Link {
@@ -196,6 +199,7 @@ impl Session {
             filters: std::mem::take(&mut flow.subscriptions).into_keys().collect(),
             orphans,
             cursor: flow.tracker.take().and_then(|mut tracker| tracker.take_changed()),
+            kept: Session::stop_keeping(&mut mailbox),
         }
     }
 
@@ -260,5 +264,5 @@ fn expiry(asked: u32, limits: &Limits) -> u32 {
 
 /// Wakes links when no lock is held.
 pub(crate) fn wake_all(wakes: Wakes) {
-    wakes.into_iter().for_each(Waker::wake);
+    wakes.wakers.into_iter().for_each(Waker::wake);
 }

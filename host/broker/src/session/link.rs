@@ -7,6 +7,7 @@ use parking_lot::MutexGuard;
 
 use super::{Flow, Mailbox, Session, SessionKey, Wakes, wake_all};
 use crate::broker::Core;
+use crate::journal::Mark;
 use crate::time::Timestamp;
 use crate::topic::TopicFilter;
 use crate::wire::{Packet, ReasonCode, Version};
@@ -65,6 +66,13 @@ impl Link {
     /// session is resumed or a grant has changed.
     pub fn subscriptions(&self) -> Vec<TopicFilter> {
         self.session.flow.lock().subscriptions.keys().cloned().collect()
+    }
+
+    /// What this link writes from now on waits until the journal is settled so far.
+    pub(crate) fn wait_for(&self, mark: Mark) {
+        if mark != Mark::default() {
+            self.session.mailbox.lock().wait_for(mark);
+        }
     }
 
     /// Puts a control packet in order behind those before it, and wakes the link.

@@ -8,15 +8,33 @@ use smallvec::SmallVec;
 
 use super::Session;
 use super::inbound::Receipts;
+use super::keeping::Keep;
 use crate::broker::Core;
 use crate::feed::{Gate, Pass};
+use crate::journal::Mark;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::queue::{Cost, Queue, Queued, Via};
 use crate::wire::{Packet, QoS, ReasonCode, Version};
 
-/// Links to wake when the locks are released.
-pub(crate) type Wakes = SmallVec<[Waker; 4]>;
+/// What is left when the locks are released: links to wake, and how far the journal has to be settled
+/// before the cause of it all may be acknowledged.
+#[derive(Debug, Default)]
+pub(crate) struct Wakes {
+    pub(super) wakers: SmallVec<[Waker; 4]>,
+    pub(crate) mark: Mark,
+}
+
+impl Wakes {
+    pub(crate) fn new() -> Self {
+        Wakes::default()
+    }
+
+    /// Something was recorded.
+    pub(crate) fn recorded(&mut self, mark: Mark) {
+        self.mark = self.mark.max(mark);
+    }
+}
 
 /// The half that anybody may put something into.
 #[derive(Debug, Default)]
@@ -38,14 +56,20 @@ pub(crate) struct Mailbox {
     pub(super) waker: Option<Waker>,
     /// Control packets, encoded, in order.
     pub(super) control: BytesMut,
+    /// How many those are.
+    pub(super) control_packets: u32,
     pub(crate) queue: Queue,
     pub(super) gate: Option<Box<Gate>>,
     pub(super) receipts: Receipts,
+    /// Of a session that persists.
+    pub(super) keep: Option<Box<Keep>>,
+    /// What the link writes has to wait until the journal is settled so far.
+    pub(super) mark: Mark,
 }
 
 impl Mailbox {
     pub(super) fn wake(&mut self, wakes: &mut Wakes) {
-        wakes.extend(self.waker.take());
+        wakes.wakers.extend(self.waker.take());
     }
 
     /// Ends the link with `reason`; the first reason stays. False when there is none.
@@ -78,6 +102,7 @@ impl Mailbox {
         }
         // What cannot be encoded at all is dropped as if it had been sent [MQTT-3.1.2-25].
         let _ = crate::wire::encode_within(packet, version, max_packet_size, &mut self.control);
+        self.control_packets += 1;
         self.wake(wakes);
     }
 
@@ -98,7 +123,7 @@ pub(super) fn has_room(gate: &Gate, limits: &Limits) -> bool {
 
 impl Session {
     /// Queues a message and says whether it was taken. What is not taken is counted.
-    pub(crate) fn offer(&self, core: &Core, item: Queued, wakes: &mut Wakes) -> bool {
+    pub(crate) fn offer(&self, core: &Core, mut item: Queued, wakes: &mut Wakes) -> bool {
         let mut mailbox = self.mailbox.lock();
         if mailbox.ended {
             return false;
@@ -127,6 +152,7 @@ impl Session {
                 return false;
             }
         }
+        mailbox.keep(core, &mut item, wakes);
         mailbox.queue.push(item);
         if !mailbox.blocked {
             mailbox.wake(wakes);
@@ -136,10 +162,17 @@ impl Session {
 
     /// A retained message for a new subscription: it refers to what is kept anyway, so that the
     /// queue may grow by as many as there are (`kept`).
-    pub(crate) fn offer_retained(&self, core: &Core, item: Queued, kept: usize) -> bool {
+    pub(crate) fn offer_retained(
+        &self,
+        core: &Core,
+        mut item: Queued,
+        kept: usize,
+        wakes: &mut Wakes,
+    ) -> bool {
         let mut mailbox = self.mailbox.lock();
         let room = mailbox.queue.len() < core.limits.queued_messages.saturating_add(kept);
         if room && !mailbox.ended {
+            mailbox.keep(core, &mut item, wakes);
             mailbox.queue.push(item);
         } else {
             core.stats.dropped_queue_full.add(1);
@@ -167,7 +200,7 @@ impl Session {
                 gate.add(message.size());
                 let qos = gate.qos.min(message.qos);
                 let via = Via::Feed { seq, done: own };
-                mailbox.queue.push(Queued { message: Arc::clone(message), via, qos, retain: false });
+                mailbox.queue.push(Queued::new(message, via, qos, false));
                 if mailbox.blocked {
                     return;
                 }

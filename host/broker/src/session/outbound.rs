@@ -2,6 +2,7 @@
 
 use super::{Flow, Link, Wakes, wake_all};
 use crate::inflight::Acked;
+use crate::journal::Stage;
 use crate::wire::{Ack, Packet, ReasonCode};
 
 impl Link {
@@ -44,8 +45,17 @@ impl Link {
         match &acked {
             Acked::Unexpected => return Err(ReasonCode::ProtocolError),
             Acked::Unknown => {}
-            Acked::Owned { seq, finished } => {
+            Acked::Owned { seq, finished, serial, number } => {
                 flow.done(*seq);
+                if *finished {
+                    self.session.kept_is_done(&self.core, *number);
+                } else {
+                    // PUBREL lets the client forget the message: it must not come again.
+                    let mark = self.session.kept_is_at(&self.core, *number, Stage::Released(*serial));
+                    if let Some(mut mailbox) = self.mailbox() {
+                        mailbox.wait_for(mark);
+                    }
+                }
                 if *finished {
                     // Never over where it began (section 4.9).
                     flow.quota = flow.window.min(flow.quota.saturating_add(1));

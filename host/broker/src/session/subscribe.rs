@@ -1,9 +1,9 @@
 //! SUBSCRIBE and UNSUBSCRIBE, with rights checked by the server already.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use super::{Flow, Link, Wakes, wake_all};
+use crate::journal::Change;
 use crate::queue::{Queued, Via};
 use crate::router::Options;
 use crate::time::Timestamp;
@@ -60,6 +60,7 @@ impl Link {
         let mut reasons = Vec::with_capacity(filters.len());
         {
             let mut flow = self.flow().ok_or(ReasonCode::SessionTakenOver)?;
+            let _whole = self.core.journal.together();
             for asked in filters {
                 reasons.push(match asked {
                     Ok(asked) => self.subscribe_one(&mut flow, asked, id, now),
@@ -91,7 +92,10 @@ impl Link {
         }
         let filter = asked.filter.detached();
         core.router.write().subscribe(&self.session, &filter, options, || core.next_id());
-        flow.subscriptions.insert(filter, options);
+        flow.subscriptions.insert(filter.clone(), options);
+        if let Some(mut mailbox) = self.mailbox() {
+            mailbox.note_first(core, |id| Change::Subscribed(id, filter, options));
+        }
         core.stats.subscriptions.add(u64::from(new));
         let wanted = match asked.retain_handling {
             RetainHandling::Send => true,
@@ -113,14 +117,14 @@ impl Link {
     fn send_retained(&self, asked: &Requested, options: Options, now: Timestamp) {
         let retained = self.core.retained.read();
         let kept = retained.len();
+        let mut wakes = Wakes::new(); // the link is at work: nobody is to be woken
         retained.for_each(asked.filter.matched(), now, |entry| {
             if options.no_local && entry.publisher.as_ref() == Some(&self.session.key) {
                 return;
             }
             let qos = options.qos.min(entry.message.qos);
-            let message = Arc::clone(&entry.message);
-            let item = Queued { message, via: Via::Retained(options.id), qos, retain: true };
-            self.session.offer_retained(&self.core, item, kept);
+            let item = Queued::new(&entry.message, Via::Retained(options.id), qos, true);
+            self.session.offer_retained(&self.core, item, kept, &mut wakes);
         });
     }
 
@@ -148,6 +152,8 @@ impl Link {
     pub fn withdraw(&self, filter: &TopicFilter) -> bool {
         let core = &self.core;
         let mut orphans = Vec::new();
+        // What the group's others are given and what is taken here is kept together.
+        let _whole = core.journal.together();
         {
             let Some(mut flow) = self.flow() else { return false };
             if flow.subscriptions.remove(filter).is_none() {
@@ -158,13 +164,15 @@ impl Link {
             let group = router.group(filter).map(|group| group.id);
             router.unsubscribe(&self.session, filter);
             drop(router);
-            if let Some(group) = group
-                && let Some(mut mailbox) = self.mailbox()
-            {
-                mailbox.queue.put_back(std::mem::take(&mut flow.taken));
-                orphans = mailbox.queue.split_off(|item| !item.is_of(group));
+            if let Some(mut mailbox) = self.mailbox() {
+                mailbox.note_first(core, |id| Change::Unsubscribed(id, filter.clone()));
+                if let Some(group) = group {
+                    mailbox.queue.put_back(std::mem::take(&mut flow.taken));
+                    orphans = mailbox.queue.split_off(|item| !item.is_of(group));
+                }
             }
         }
+        orphans.iter().for_each(|orphan| self.session.kept_is_done(core, orphan.number));
         let mut wakes = Wakes::new();
         core.hand_on(orphans, &mut wakes);
         wake_all(wakes);

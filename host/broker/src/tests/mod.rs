@@ -1,5 +1,6 @@
 //! The broker as clients see it: each test plays packets by decoding what `drain` wrote.
 
+mod disk;
 mod feed;
 mod feed_model;
 mod inbound;
@@ -9,6 +10,7 @@ mod model;
 mod outbound;
 mod pair;
 mod races;
+mod restart;
 mod resume;
 mod retained;
 mod routing;

@@ -1,14 +1,17 @@
 //! A model of sessions under random operations with simulated time: what was published arrives at
 //! every session that had subscribed, QoS 2 once, in order per publisher and topic, over closed
-//! windows, lost links and takeovers. And what clients publish in QoS 2 is taken once.
+//! windows, lost links, takeovers and kills of the process. And what clients publish in QoS 2 is
+//! taken once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use proptest::prelude::*;
 
+use super::disk::Disk;
 use super::pair::*;
+use crate::journal::Mark;
 use crate::wire::{Packet, Publish, QoS};
-use crate::{Begin, Close, Open};
+use crate::{Begin, Broker, Close, Limits, Open};
 
 const SESSIONS: usize = 3;
 const FILTERS: [&str; 4] = ["a", "b", "+", "#"];
@@ -59,6 +62,10 @@ enum Op {
     Pass {
         secs: u64,
     },
+    /// What has changed is written down.
+    Write,
+    /// The process dies and another begins with what was written.
+    Kill,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -76,6 +83,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => session.clone().prop_map(|session| Op::Send { session }),
         2 => (session, 0..3usize).prop_map(|(session, nth)| Op::Repeat { session, nth }),
         1 => (1..60u64).prop_map(|secs| Op::Pass { secs }),
+        6 => Just(Op::Write),
+        1 => Just(Op::Kill),
     ]
 }
 
@@ -83,22 +92,42 @@ fn op() -> impl Strategy<Value = Op> {
 #[derive(Default)]
 struct Peer {
     link: Option<Client>,
-    filters: BTreeMap<usize, QoS>,
-    /// Serial numbers that have to arrive, and those that may.
-    due: BTreeSet<u32>,
+    /// Encoded for it, and not let out before the journal is settled so far.
+    withheld: Vec<(Mark, Vec<Packet>)>,
+    /// Filters, and serial numbers that have to arrive.
+    told: Told,
+    /// The same as far as it is written.
+    written: Told,
+    /// Serial numbers that may arrive.
     maybe: BTreeSet<u32>,
     got: HashSet<u32>,
     /// The last serial that came first, per publisher and topic.
     last: HashMap<(String, String), u32>,
     /// Identifiers of QoS 2 messages that are received and not released.
     held: HashSet<u16>,
+    /// A process has died: what had been sent may come without DUP.
+    survived: bool,
     /// Not acknowledged yet on this link.
     open: Vec<Packet>,
     /// Its own QoS 2 messages without PUBCOMP: identifier, and whether PUBREC came.
     sending: BTreeMap<u16, bool>,
 }
 
+#[derive(Clone, Default)]
+struct Told {
+    filters: BTreeMap<usize, QoS>,
+    due: BTreeSet<u32>,
+}
+
 impl Peer {
+    /// Takes what may be let out by now.
+    fn release(&mut self, broker: &Broker) {
+        while self.withheld.first().is_some_and(|(mark, _)| broker.is_settled(*mark)) {
+            let (_, packets) = self.withheld.remove(0);
+            self.receive(packets);
+        }
+    }
+
     fn receive(&mut self, packets: Vec<Packet>) {
         for packet in packets {
             match packet {
@@ -132,10 +161,10 @@ impl Peer {
         let text = payload(publish);
         let (publisher, serial) = text.split_once(' ').unwrap();
         let serial: u32 = serial.parse().unwrap();
-        assert!(self.due.contains(&serial) || self.maybe.contains(&serial), "{serial} is not for it");
+        assert!(self.told.due.contains(&serial) || self.maybe.contains(&serial), "{serial} is not for it");
         if !self.got.insert(serial) {
             assert_eq!(publish.qos, QoS::AtLeastOnce, "{serial} came twice");
-            assert!(publish.dup, "{serial} came twice without DUP");
+            assert!(publish.dup || self.survived, "{serial} came twice without DUP");
             return;
         }
         let last = self.last.entry((publisher.to_owned(), publish.topic.to_string())).or_default();
@@ -159,21 +188,28 @@ impl Peer {
 
 struct World {
     bench: Bench,
+    disk: Disk,
     peers: Vec<Peer>,
     serial: u32,
     /// Identifier of each session's next own message, and how often each was routed.
     sent: Vec<u16>,
     routed: HashMap<(usize, u16), usize>,
+    /// The same as far as it is written.
+    routed_written: HashMap<(usize, u16), usize>,
 }
 
 impl World {
     fn new() -> Self {
+        let mut bench = Bench::new();
+        bench.broker = Disk::default().start(Limits::default(), bench.now());
         let mut world = World {
-            bench: Bench::new(),
+            bench,
+            disk: Disk::default(),
             peers: Vec::new(),
             serial: 0,
             sent: vec![0; SESSIONS],
             routed: HashMap::new(),
+            routed_written: HashMap::new(),
         };
         for session in 0..SESSIONS {
             world.peers.push(Peer::default());
@@ -187,6 +223,7 @@ impl World {
         let client = self.bench.open(open);
         let peer = &mut self.peers[session];
         peer.open.clear();
+        peer.withheld.clear();
         // A client sends what is unfinished again, in order [MQTT-4.4.0-1].
         let again: Vec<_> = peer.sending.iter().map(|(id, received)| (*id, *received)).collect();
         peer.link = Some(client);
@@ -219,14 +256,14 @@ impl World {
                     let matching =
                         |filter: usize| matches!(FILTERS[filter], "+" | "#") || FILTERS[filter] == topic;
                     let granted =
-                        peer.filters.iter().filter(|(f, _)| matching(**f)).map(|(_, qos)| *qos).max();
+                        peer.told.filters.iter().filter(|(f, _)| matching(**f)).map(|(_, qos)| *qos).max();
                     match granted.map(|granted| granted.min(qos)) {
                         None => {}
                         Some(QoS::AtMostOnce) => {
                             peer.maybe.insert(self.serial);
                         }
                         Some(_) => {
-                            peer.due.insert(self.serial);
+                            peer.told.due.insert(self.serial);
                         }
                     }
                 }
@@ -236,21 +273,22 @@ impl World {
                 let peer = &mut self.peers[session];
                 if let Some(client) = &peer.link {
                     client.subscribe(FILTERS[filter], QOS[qos]);
-                    peer.filters.insert(filter, QOS[qos]);
+                    peer.told.filters.insert(filter, QOS[qos]);
                 }
             }
             Op::Unsubscribe { session, filter } => {
                 let peer = &mut self.peers[session];
                 if let Some(client) = &peer.link {
                     client.unsubscribe(FILTERS[filter]);
-                    peer.filters.remove(&filter);
+                    peer.told.filters.remove(&filter);
                 }
             }
             Op::Drain { session, bytes } => {
                 let peer = &mut self.peers[session];
                 if let Some(client) = &peer.link {
-                    let packets = client.drain_once(bytes, now);
-                    peer.receive(packets);
+                    let (packets, mark) = client.drain_marked(bytes, now);
+                    peer.withheld.push((mark, packets));
+                    peer.release(&self.bench.broker);
                 }
             }
             Op::Acknowledge { session, nth } => self.peers[session].acknowledge(nth),
@@ -274,10 +312,35 @@ impl World {
                     self.send(session, id);
                 }
             }
+            Op::Write => self.write(),
+            Op::Kill => self.kill(),
             Op::Pass { secs } => {
                 self.bench.pass_secs(secs);
                 self.bench.broker.tick(self.bench.now());
             }
+        }
+    }
+
+    fn write(&mut self) {
+        self.disk.write(&self.bench.broker);
+        self.routed_written.clone_from(&self.routed);
+        for peer in &mut self.peers {
+            peer.written = peer.told.clone();
+            peer.release(&self.bench.broker);
+        }
+    }
+
+    /// What was not written may never arrive: nobody was told that it would.
+    fn kill(&mut self) {
+        self.bench.broker = self.disk.start(Limits::default(), self.bench.now());
+        self.routed.clone_from(&self.routed_written);
+        for peer in &mut self.peers {
+            peer.link = None;
+            peer.withheld.clear();
+            peer.open.clear();
+            peer.survived = true;
+            let lost = std::mem::replace(&mut peer.told, peer.written.clone());
+            peer.maybe.extend(lost.due);
         }
     }
 
@@ -288,6 +351,7 @@ impl World {
             let peer = &mut self.peers[session];
             loop {
                 let packets = peer.link.as_ref().unwrap().packets(self.bench.now());
+                self.disk.write(&self.bench.broker);
                 if packets.is_empty() && peer.open.is_empty() {
                     break;
                 }
@@ -296,7 +360,7 @@ impl World {
                     peer.acknowledge(0);
                 }
             }
-            let missing: Vec<_> = peer.due.iter().filter(|serial| !peer.got.contains(serial)).collect();
+            let missing: Vec<_> = peer.told.due.iter().filter(|serial| !peer.got.contains(serial)).collect();
             assert!(missing.is_empty(), "{missing:?} never came");
             assert!(peer.sending.is_empty(), "{:?} were not finished", peer.sending);
             let info = self.bench.broker.session(peer.link.as_ref().unwrap().link.key()).unwrap();

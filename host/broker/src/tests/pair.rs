@@ -7,6 +7,7 @@ use std::task::{Wake, Waker};
 
 use bytes::BytesMut;
 
+use crate::journal::Mark;
 use crate::topic::{TopicFilter, TopicName};
 use crate::wire::{
     Ack, Decoded, Decoder, Packet, PacketId, Publish, QoS, ReasonCode, RetainHandling, SubAck, Text, Version,
@@ -128,9 +129,19 @@ impl Client {
 
     /// What the broker writes in one go of so many bytes.
     pub(super) fn drain_once(&self, max_bytes: usize, now: Timestamp) -> Vec<Packet> {
+        self.drain_marked(max_bytes, now).0
+    }
+
+    /// The same, and how far the journal has to be settled before the client may see it.
+    pub(super) fn drain_marked(&self, max_bytes: usize, now: Timestamp) -> (Vec<Packet>, Mark) {
         let mut out = BytesMut::new();
-        self.link.drain(&mut out, max_bytes, now);
-        self.decode(&out)
+        let drained = self.link.drain(&mut out, max_bytes, now);
+        (self.decode(&out), drained.mark)
+    }
+
+    /// How far the journal has to be settled before anything more may be written.
+    pub(super) fn mark(&self, now: Timestamp) -> Mark {
+        self.drain_marked(usize::MAX, now).1
     }
 
     fn decode(&self, mut bytes: &[u8]) -> Vec<Packet> {

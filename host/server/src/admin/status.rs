@@ -6,6 +6,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use postern_broker::Stats;
 use postern_guest::{Role, SlotState};
 use serde_json::json;
 
@@ -52,18 +53,53 @@ pub(super) async fn readyz(State(ctx): State<Ctx>) -> Response {
 /// Prometheus' text format.
 pub(super) async fn metrics(State(ctx): State<Ctx>) -> impl IntoResponse {
     if let Some(broker) = &ctx.admin.broker {
-        let sessions = broker.sessions();
-        let connected = sessions.iter().filter(|s| s.connected).count();
-        ::metrics::gauge!("postern_sessions").set(sessions.len() as f64);
-        ::metrics::gauge!("postern_clients_connected").set(connected as f64);
+        count(broker.stats());
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], super::metrics::page())
+}
+
+/// The broker counts for itself; this shows it.
+fn count(stats: &Stats) {
+    let counters = [
+        ("postern_packets_received_total", &stats.packets_in),
+        ("postern_packets_sent_total", &stats.packets_out),
+        ("postern_bytes_received_total", &stats.octets_in),
+        ("postern_bytes_sent_total", &stats.octets_out),
+        ("postern_messages_received_total", &stats.messages_in),
+        ("postern_messages_sent_total", &stats.messages_out),
+        ("postern_messages_redelivered_total", &stats.redelivered),
+        ("postern_messages_unrouted_total", &stats.unrouted),
+        ("postern_takeovers_total", &stats.takeovers),
+        ("postern_slow_readers_total", &stats.slow_readers),
+        ("postern_sessions_expired_total", &stats.sessions_expired),
+    ];
+    for (name, counter) in counters {
+        ::metrics::counter!(name).absolute(counter.get());
+    }
+    let dropped = [
+        ("queue-full", &stats.dropped_queue_full),
+        ("offline", &stats.dropped_offline),
+        ("expired", &stats.dropped_expired),
+        ("too-large", &stats.dropped_too_large),
+        ("retained-limit", &stats.dropped_retained),
+    ];
+    for (why, counter) in dropped {
+        ::metrics::counter!("postern_messages_dropped_total", "why" => why).absolute(counter.get());
+    }
+    let gauges = [
+        ("postern_sessions", &stats.sessions),
+        ("postern_clients_connected", &stats.connected),
+        ("postern_subscriptions", &stats.subscriptions),
+        ("postern_retained_messages", &stats.retained),
+    ];
+    for (name, gauge) in gauges {
+        ::metrics::gauge!(name).set(gauge.get() as f64);
+    }
 }
 
 pub(super) async fn status(State(ctx): State<Ctx>) -> Json<Status> {
     let admin = &ctx.admin;
     let missing = missing(&ctx).await;
-    let sessions = admin.broker.as_ref().map(|b| b.sessions()).unwrap_or_default();
     let listeners = admin.listeners.iter();
     Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -74,8 +110,8 @@ pub(super) async fn status(State(ctx): State<Ctx>) -> Json<Status> {
             .collect(),
         ready: missing.is_empty(),
         missing,
-        clients_connected: sessions.iter().filter(|s| s.connected).count() as u64,
-        sessions: sessions.len() as u64,
+        clients_connected: admin.broker.as_ref().map_or(0, |broker| broker.stats().connected.get()),
+        sessions: admin.broker.as_ref().map_or(0, |broker| broker.stats().sessions.get()),
         plugins: serving(admin).into_iter().map(|(_, view)| view).collect(),
     })
 }

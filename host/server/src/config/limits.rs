@@ -75,6 +75,8 @@ limits! {
     keep_alive_secs: u16 = u16::MAX, 1;
     /// Retained messages in all. Default 100,000.
     retained_messages: u32 = 100_000, 0;
+    /// Seconds between two publications of the `$SYS` topics; 0 is none. Default 10.
+    sys_interval_secs: u32 = 10, 0;
     /// Seconds that work under way gets when the server stops. Default 10.
     drain_secs: u32 = 10, 0;
 }

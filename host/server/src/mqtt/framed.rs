@@ -71,9 +71,13 @@ impl Framed {
         self.decoder.max_packet_size = self.max_packet;
     }
 
-    /// Reads once and decodes all packets that came whole. Packets decoded before a fault are in
+    /// Reads once, decodes all packets that came whole, and gives the number of bytes. Packets decoded before a fault are in
     /// `packets` all the same.
-    pub fn poll_packets(&mut self, cx: &mut Context<'_>, packets: &mut Vec<Packet>) -> Poll<Result<(), End>> {
+    pub fn poll_packets(
+        &mut self,
+        cx: &mut Context<'_>,
+        packets: &mut Vec<Packet>,
+    ) -> Poll<Result<usize, End>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let n = match ready!(self.wire.poll_read(cx, scratch)) {
                 Ok(0) => return Poll::Ready(Err(End::Gone(io::ErrorKind::UnexpectedEof.into()))),
@@ -88,7 +92,7 @@ impl Framed {
                 self.partial.extend_from_slice(fresh);
                 self.decode_partial(packets)?;
             }
-            Poll::Ready(Ok(()))
+            Poll::Ready(Ok(n))
         })
     }
 
@@ -149,6 +153,11 @@ impl Framed {
     /// Whether nothing waits to be written.
     pub fn is_flushed(&self) -> bool {
         self.unsent.is_empty() && !self.needs_flush
+    }
+
+    /// Drops what waits to be written.
+    pub fn forget_unsent(&mut self) {
+        self.unsent = BytesMut::new();
     }
 
     /// Writes what waits, as far as the peer takes it.

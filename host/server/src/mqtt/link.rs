@@ -15,18 +15,13 @@ use std::{
 
 use postern_broker::{
     Close, Link, Timestamp,
+    journal::Mark,
     wire::{Disconnect, Packet, ReasonCode, Text, Version},
 };
 use tokio::time::{Instant, Sleep};
-use tracing::{debug, info};
 
 use super::{
-    feed::Feed,
-    framed::{End, Framed},
-    inflow::Inflow,
-    live::Expiry,
-    publish::Sender,
-    reauth::Reauth,
+    ending::Ending, feed::Feed, framed::Framed, inflow::Inflow, live::Expiry, publish::Sender, reauth::Reauth,
 };
 use crate::{clock, listen::wire::Origin, node::Node, refuse::Refusal};
 
@@ -34,8 +29,6 @@ use crate::{clock, listen::wire::Origin, node::Node, refuse::Refusal};
 const ROUNDS: usize = 8;
 /// Bytes encoded before they are written.
 const CHUNK: usize = 64 << 10;
-/// How long a peer may take to read its last packet.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A live link.
 pub struct Pump {
@@ -54,20 +47,13 @@ pub struct Pump {
     /// Packets read and not yet applied: one before them waits for an answer.
     backlog: VecDeque<Packet>,
     pub(super) feed: Option<Box<Feed>>,
+    /// What is encoded may be written when the journal is settled so far.
+    pub(super) mark: Mark,
+    /// Where the journal was asked to wake us.
+    asked: Mark,
     keep_alive: Option<Duration>,
     heard: Instant,
     timer: Option<Pin<Box<Sleep>>>,
-}
-
-/// Why a link ends.
-#[derive(Debug)]
-pub enum Ending {
-    /// DISCONNECT from the client.
-    Left(Close),
-    /// The network or the peer is gone.
-    Gone,
-    /// Refused; an MQTT 5 peer is told why.
-    Refused(Refusal),
 }
 
 impl Pump {
@@ -95,6 +81,8 @@ impl Pump {
             ending: None,
             backlog: VecDeque::new(),
             feed: None,
+            mark: Mark::default(),
+            asked: Mark::default(),
             keep_alive: None,
             heard: Instant::now(),
             timer: None,
@@ -214,7 +202,8 @@ impl Pump {
         self.backlog = packets.into();
         match polled {
             Poll::Pending => false,
-            Poll::Ready(Ok(())) => {
+            Poll::Ready(Ok(octets)) => {
+                self.node.broker.note_read(self.backlog.len(), octets);
                 self.heard = Instant::now();
                 true
             }
@@ -237,6 +226,7 @@ impl Pump {
             if !self.conn.is_clogged() {
                 let drained = self.link.drain(self.conn.output(), CHUNK, now);
                 more = drained.more;
+                self.mark = drained.mark;
                 if let Some(reason) = drained.closing
                     && self.ending.is_none()
                 {
@@ -244,10 +234,13 @@ impl Pump {
                     moved = true;
                 }
             }
-            if self.conn.is_flushed() {
+            if self.conn.is_flushed() || !self.is_settled(cx) {
                 break;
             }
-            match self.conn.poll_write(cx) {
+            let unsent = self.conn.output().len();
+            let written = self.conn.poll_write(cx);
+            self.node.broker.note_written(unsent.saturating_sub(self.conn.output().len()));
+            match written {
                 Poll::Ready(Ok(())) => moved = true,
                 Poll::Ready(Err(_)) => {
                     self.ending.get_or_insert(Ending::Gone);
@@ -260,6 +253,18 @@ impl Pump {
             }
         }
         moved
+    }
+
+    /// Whether what is encoded may be written: everything it acknowledges is safe on disk.
+    fn is_settled(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.asked == self.mark {
+            return self.node.broker.is_settled(self.mark);
+        }
+        let settled = self.node.broker.poll_settled(cx, self.mark).is_ready();
+        if !settled {
+            self.asked = self.mark;
+        }
+        settled
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Timestamp) -> Poll<()> {
@@ -299,60 +304,5 @@ impl Pump {
             (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
             (a, b) => a.or(b),
         }
-    }
-
-    /// Ends the link with a refusal.
-    pub(super) fn refuse(&mut self, refusal: Refusal) {
-        refusal.count();
-        if self.ending.is_none() {
-            self.ending = Some(Ending::Refused(refusal));
-        }
-    }
-
-    fn end(&mut self, end: End) {
-        match end {
-            End::Gone(e) => {
-                debug!(peer = %self.origin.peer, error = %e, "link gone");
-                self.ending.get_or_insert(Ending::Gone);
-            }
-            End::Refused(fault) => self.refuse(fault.into()),
-        }
-    }
-
-    /// Tells the peer, ends the session's attachment, publishes the will, notes who left.
-    async fn finish(mut self) {
-        let close = match self.ending.take() {
-            Some(Ending::Left(close)) => close,
-            Some(Ending::Refused(refusal)) => {
-                info!(peer = %self.origin.peer, listener = self.origin.listener.as_str(), %refusal, "link ended");
-                if self.version == Version::V5 {
-                    let farewell = Disconnect {
-                        reason: refusal.reason_code(),
-                        reason_string: Some(Text::from(refusal.told())),
-                        ..Disconnect::default()
-                    };
-                    let farewell = Packet::Disconnect(farewell);
-                    let told = self.conn.send(&farewell, Version::V5);
-                    let _ = tokio::time::timeout(FAREWELL, told).await;
-                }
-                Close::Lost
-            }
-            Some(Ending::Gone) | None => Close::Lost,
-        };
-        self.note_cursor();
-        let due = self.link.close(close, clock::now());
-        if self.node.broker.session(&self.sender.key).is_none() {
-            self.node.ids.forget(&self.sender.key);
-        }
-        if let Some(token) = &self.token {
-            self.node.live.forget(token, &self.expiry);
-        }
-        if let Some(due) = due {
-            super::will::publish(self.node.clone(), due);
-        }
-        if let Some(feed) = self.feed.take() {
-            feed.leave(&self.node, &self.link).await;
-        }
-        let _ = tokio::time::timeout(FAREWELL, self.conn.finish()).await;
     }
 }

@@ -6,9 +6,11 @@
 
 pub mod auth;
 pub mod connect;
+mod ending;
 mod feed;
 pub mod framed;
 pub mod inflow;
+pub mod keep;
 pub mod link;
 pub mod live;
 pub mod publish;
@@ -16,6 +18,7 @@ mod reauth;
 mod receive;
 pub mod rights;
 mod subscribe;
+pub mod sys;
 pub mod timers;
 pub mod will;
 pub mod wrong_group;

@@ -13,8 +13,9 @@ use postern_broker::{
 use tracing::debug;
 
 use super::{
+    ending::Ending,
     inflow::{Done, Receipt},
-    link::{Ending, Pump},
+    link::Pump,
     publish::{Admitted, Arrived},
 };
 use crate::{
@@ -117,6 +118,8 @@ impl Pump {
     }
 
     fn route(&mut self, receipt: Receipt, message: &Arc<Message>, now: Timestamp) {
+        // In QoS 2 what subscribers get and that it was taken are kept together, or neither.
+        let _together = (message.qos == QoS::ExactlyOnce).then(|| self.node.broker.together());
         let matched = self.node.broker.publish(message, Some(&self.link), now);
         let reason = if matched == 0 { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success };
         self.acknowledge(receipt, reason, None);

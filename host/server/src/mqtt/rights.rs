@@ -37,6 +37,15 @@ impl Rights {
         })
     }
 
+    /// The rights that these were compiled from.
+    pub fn granted(&self) -> Granted {
+        Granted {
+            publish: self.publish.patterns(),
+            subscribe: self.subscribe.patterns(),
+            messaging: self.messaging,
+        }
+    }
+
     /// Whether a message may be published to `topic`.
     pub fn may_publish(&self, topic: &TopicName) -> bool {
         let any = |filters: &[TopicFilter]| filters.iter().any(|f| f.matches(topic));
@@ -51,6 +60,11 @@ impl Rights {
 }
 
 impl Compiled {
+    fn patterns(&self) -> Patterns {
+        let texts = |filters: &[TopicFilter]| filters.iter().map(|f| f.as_str().to_owned()).collect();
+        Patterns { allow: texts(&self.allow), deny: texts(&self.deny) }
+    }
+
     fn new(patterns: &Patterns) -> Result<Self, BadPattern> {
         let compile = |list: &[String]| -> Result<Vec<TopicFilter>, BadPattern> {
             list.iter().map(|p| TopicFilter::new(Text::from(p.as_str())).map_err(|_| BadPattern)).collect()

@@ -1,0 +1,88 @@
+//! How a live link ends: why, what the peer is told, what is left behind.
+
+use std::{future::poll_fn, time::Duration};
+
+use postern_broker::{
+    Close,
+    wire::{Disconnect, Packet, Text, Version},
+};
+use tracing::{debug, info};
+
+use super::{framed::End, link::Pump};
+use crate::{clock, refuse::Refusal};
+
+/// How long a peer may take to read its last packet, and the journal to settle what it says.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why a link ends.
+#[derive(Debug)]
+pub enum Ending {
+    /// DISCONNECT from the client.
+    Left(Close),
+    /// The network or the peer is gone.
+    Gone,
+    /// Refused; an MQTT 5 peer is told why.
+    Refused(Refusal),
+}
+
+impl Pump {
+    /// Ends the link with a refusal.
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        refusal.count();
+        if self.ending.is_none() {
+            self.ending = Some(Ending::Refused(refusal));
+        }
+    }
+
+    pub(super) fn end(&mut self, end: End) {
+        match end {
+            End::Gone(e) => {
+                debug!(peer = %self.origin.peer, error = %e, "link gone");
+                self.ending.get_or_insert(Ending::Gone);
+            }
+            End::Refused(fault) => self.refuse(fault.into()),
+        }
+    }
+
+    /// Tells the peer, ends the session's attachment, publishes the will, notes who left.
+    pub(super) async fn finish(mut self) {
+        let settled = poll_fn(|cx| self.node.broker.poll_settled(cx, self.mark));
+        if tokio::time::timeout(FAREWELL, settled).await.is_err() {
+            // It would acknowledge what may not be there after a restart.
+            self.conn.forget_unsent();
+        }
+        let close = match self.ending.take() {
+            Some(Ending::Left(close)) => close,
+            Some(Ending::Refused(refusal)) => {
+                info!(peer = %self.origin.peer, listener = self.origin.listener.as_str(), %refusal, "link ended");
+                if self.version == Version::V5 {
+                    let farewell = Disconnect {
+                        reason: refusal.reason_code(),
+                        reason_string: Some(Text::from(refusal.told())),
+                        ..Disconnect::default()
+                    };
+                    let farewell = Packet::Disconnect(farewell);
+                    let told = self.conn.send(&farewell, Version::V5);
+                    let _ = tokio::time::timeout(FAREWELL, told).await;
+                }
+                Close::Lost
+            }
+            Some(Ending::Gone) | None => Close::Lost,
+        };
+        self.note_cursor();
+        let due = self.link.close(close, clock::now());
+        if self.node.broker.session(&self.sender.key).is_none() {
+            self.node.ids.forget(&self.sender.key);
+        }
+        if let Some(token) = &self.token {
+            self.node.live.forget(token, &self.expiry);
+        }
+        if let Some(due) = due {
+            super::will::publish(self.node.clone(), due);
+        }
+        if let Some(feed) = self.feed.take() {
+            feed.leave(&self.node, &self.link).await;
+        }
+        let _ = tokio::time::timeout(FAREWELL, self.conn.finish()).await;
+    }
+}
