@@ -24,8 +24,16 @@ rogue::lifecycle!(Ok(()));
 /// 2100.
 const LATE: u64 = 4_102_444_800_000;
 
+/// Misbehaves for user `boom`, or, told `when = "revoke"`, in revoking alone.
 fn obey(user: &str) -> Mode {
+    if revokes_badly() {
+        return Mode::Well;
+    }
     orders().carry_out(user == "boom", log)
+}
+
+fn revokes_badly() -> bool {
+    orders().when.as_deref() == Some("revoke")
 }
 
 fn issued(token_id: String, mode: Mode) -> Result<Issued, TokenError> {
@@ -50,6 +58,7 @@ fn grant(token_id: &str, attempt: &Attempt, mode: Mode) -> Outcome {
     let (org, department, title) = ("rogue".to_owned(), String::new(), String::new());
     Outcome::Granted(Grant {
         token_id: Some(token_id.to_owned()),
+        family: None,
         profile: Some(Profile { user, name, org, department, title, groups: vec!["rogues".into()] }),
         partners: Vec::new(),
         client_id: client_id.to_owned(),
@@ -78,11 +87,14 @@ impl Guest for Plugin {
         let mode = obey(token_id.split('.').next().unwrap_or_default());
         Ok(grant(&token_id, &attempt, mode))
     }
-    fn renew(token_id: String, _: u64) -> Result<Issued, TokenError> {
+    fn renew(token_id: String, _: Holder, _: u64) -> Result<Issued, TokenError> {
         let mode = obey(token_id.split('.').next().unwrap_or_default());
         issued(token_id, mode)
     }
     fn revoke(_: Selector, _: u64) -> Result<Vec<String>, TokenError> {
+        if revokes_badly() {
+            orders().carry_out(true, log);
+        }
         Ok(Vec::new())
     }
 }
