@@ -114,7 +114,8 @@ impl Link {
         let retained = self.core.retained.read();
         let kept = retained.len();
         retained.for_each(asked.filter.matched(), now, |entry| {
-            if options.no_local && entry.publisher.as_ref() == Some(&self.session.key) {
+            let own = options.no_local && entry.publisher.as_ref() == Some(&self.session.key);
+            if own || self.session.denied.has(&entry.message.topic) {
                 return;
             }
             let qos = options.qos.min(entry.message.qos);
