@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod people;
 pub mod presence;
 pub mod push;
+pub mod room;
 pub mod stored;
 pub mod tokens;
 pub mod topics;

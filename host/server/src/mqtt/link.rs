@@ -23,7 +23,8 @@ use tracing::{debug, info};
 use super::{
     framed::{End, Framed},
     inflow::Inflow,
-    live::Expiry,
+    live::SignIn,
+    pace::Pace,
     publish::Sender,
     reauth::Reauth,
 };
@@ -40,7 +41,7 @@ const ROUNDS: usize = 8;
 /// Bytes encoded before they are written.
 const CHUNK: usize = 64 << 10;
 /// How long a peer may take to read its last packet.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -53,17 +54,18 @@ pub struct Pump {
     pub(super) version: Version,
     pub(super) origin: Origin,
     pub(super) inflow: Inflow,
-    pub(super) expiry: Arc<Expiry>,
-    pub(super) token: Option<String>,
+    pub(super) signed_in: Option<Arc<SignIn>>,
     pub(super) method: Option<Text>,
     pub(super) reauth: Option<Box<Reauth>>,
     pub(super) ending: Option<Ending>,
     /// Packets read and not yet applied: one before them waits for an answer.
-    backlog: VecDeque<Packet>,
+    pub(super) backlog: VecDeque<Packet>,
+    /// How fast its messages are applied.
+    pub(super) pace: Option<Box<Pace>>,
     feed: Option<Box<Feed>>,
-    keep_alive: Option<Duration>,
-    heard: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
+    pub(super) keep_alive: Option<Duration>,
+    pub(super) heard: Instant,
+    pub(super) timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// Stored messages for a signed-in device.
@@ -93,6 +95,7 @@ impl Pump {
         version: Version,
         origin: Origin,
     ) -> Self {
+        let pace = Pace::of(&node.limits);
         Pump {
             node,
             conn,
@@ -101,12 +104,12 @@ impl Pump {
             version,
             origin,
             inflow: Inflow::default(),
-            expiry: Expiry::new(None),
-            token: None,
+            signed_in: None,
             method: None,
             reauth: None,
             ending: None,
             backlog: VecDeque::new(),
+            pace,
             feed: None,
             keep_alive: None,
             heard: Instant::now(),
@@ -120,9 +123,9 @@ impl Pump {
         self
     }
 
-    /// The token it signed in with, and how to sign in again.
-    pub fn token(mut self, token: Option<String>, expiry: Arc<Expiry>, method: Option<Text>) -> Self {
-        (self.token, self.expiry, self.method) = (token, expiry, method);
+    /// What it signed in with, and how to sign in again.
+    pub fn signed_in(mut self, signed_in: Arc<SignIn>, method: Option<Text>) -> Self {
+        (self.signed_in, self.method) = (Some(signed_in), method);
         self
     }
 
@@ -180,7 +183,8 @@ impl Pump {
 
     fn apply_backlog(&mut self, now: Timestamp) -> bool {
         let mut moved = false;
-        while self.ending.is_none() && !self.inflow.is_asking() {
+        self.resume();
+        while self.ending.is_none() && !self.inflow.is_asking() && !self.is_held() {
             let Some(packet) = self.backlog.pop_front() else {
                 if self.backlog.capacity() > 64 {
                     self.backlog = VecDeque::new();
@@ -247,11 +251,13 @@ impl Pump {
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> bool {
-        let may_read = self.ending.is_none()
-            && self.backlog.is_empty()
-            && self.inflow.has_room()
-            && !self.conn.is_clogged();
+        let may_read = self.ending.is_none() && self.backlog.is_empty() && !self.conn.is_clogged();
         if !may_read {
+            return false;
+        }
+        if !self.inflow.has_room() || self.node.ingest.poll_room(cx).is_pending() {
+            // Who is not read cannot be heard.
+            self.heard = Instant::now();
             return false;
         }
         let mut packets = std::mem::take(&mut self.backlog).into();
@@ -307,45 +313,6 @@ impl Pump {
         moved
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Timestamp) -> Poll<()> {
-        loop {
-            let Some((deadline, refusal)) = self.next_deadline(now) else {
-                self.timer = None;
-                return Poll::Pending;
-            };
-            if deadline <= Instant::now() && self.ending.is_none() {
-                self.refuse(refusal);
-                // What was under way is finished; the next poll ends the link.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if self.ending.is_some() {
-                return Poll::Pending; // a commit that is under way wakes us
-            }
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-            // A timer that goes off early is set anew; one that is late is what it costs to leave
-            // it alone at every packet.
-            if timer.deadline() > deadline || timer.is_elapsed() {
-                timer.as_mut().reset(deadline);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-        }
-    }
-
-    fn next_deadline(&self, now: Timestamp) -> Option<(Instant, Refusal)> {
-        let silence = self.keep_alive.map(|k| (self.heard + k, Refusal::KeepAlive));
-        let expiry = match self.expiry.at() {
-            u64::MAX => None,
-            at => Some((Instant::now() + Duration::from_millis(at.saturating_sub(now.0)), Refusal::Expired)),
-        };
-        match (silence, expiry) {
-            (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
-            (a, b) => a.or(b),
-        }
-    }
-
     /// Ends the link with a refusal.
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         refusal.count();
@@ -380,7 +347,12 @@ impl Pump {
                     let told = self.conn.send(&farewell, Version::V5);
                     let _ = tokio::time::timeout(FAREWELL, told).await;
                 }
-                Close::Lost
+                if refusal.ends_sign_in() {
+                    // The will was to be said by one who may speak: it is dropped, the session stays.
+                    Close::Normal { session_expiry_secs: None }
+                } else {
+                    Close::Lost
+                }
             }
             Some(Ending::Gone) | None => Close::Lost,
         };
@@ -390,9 +362,6 @@ impl Pump {
             self.node.cursors.note(&feed.who.device, cursor);
         }
         let due = self.link.close(close, clock::now());
-        if let Some(token) = &self.token {
-            self.node.live.forget(token, &self.expiry);
-        }
         if let Some(due) = due {
             super::will::publish(self.node.clone(), due);
         }

@@ -6,10 +6,12 @@
 
 pub mod auth;
 pub mod connect;
+mod deadlines;
 pub mod framed;
 pub mod inflow;
 pub mod link;
 pub mod live;
+mod pace;
 pub mod publish;
 mod reauth;
 mod receive;
