@@ -227,7 +227,7 @@ impl Core {
     fn retain(&self, message: &Arc<Message>, publisher: Option<Arc<SessionKey>>) {
         let mut retained = self.retained.write();
         let before = retained.len();
-        if !retained.set(message, publisher, self.limits.retained_messages) {
+        if !retained.set(message, publisher, &self.limits) {
             self.stats.dropped_retained.add(1);
         }
         self.stats.retained.change(before, retained.len());
