@@ -238,6 +238,22 @@ impl Peer {
         self.input.split().to_vec()
     }
 
+    /// Reads until `part` has come; gives everything up to its end, undecoded. Without it by the end of
+    /// the connection, everything.
+    pub async fn until(&mut self, part: &[u8]) -> Vec<u8> {
+        let read = async {
+            loop {
+                if let Some(at) = self.input.windows(part.len()).position(|window| window == part) {
+                    return self.input.split_to(at + part.len()).to_vec();
+                }
+                if self.stream.read_buf(&mut self.input).await.unwrap_or(0) == 0 {
+                    return self.input.split().to_vec();
+                }
+            }
+        };
+        patiently("bytes", read).await
+    }
+
     /// Everything that the server sends up to the answer to a PINGREQ: what it had to say so far.
     pub async fn so_far(&mut self) -> Vec<Packet> {
         self.send(Packet::PingReq).await;

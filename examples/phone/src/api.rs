@@ -206,6 +206,16 @@ impl Api {
         if response.status().is_success() { Ok(()) } else { read(response) }
     }
 
+    /// Deletes what the path names, such as `/v1/token`: the end of the token.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub fn delete(&self, token: &Token, path: &str) -> Result<(), ApiError> {
+        let request = self.agent.delete(format!("{}{path}", self.base));
+        let response = request.header("Authorization", bearer(token)).call()?;
+        if response.status().is_success() { Ok(()) } else { read(response) }
+    }
+
     /// A page of history with one person, newest first.
     ///
     /// # Errors

@@ -242,7 +242,7 @@ impl Core {
     fn retain(&self, message: &Arc<Message>, publisher: Option<Arc<SessionKey>>) -> Mark {
         let mut retained = self.retained.write();
         let before = retained.len();
-        let kept = retained.set(message, publisher, self.limits.retained_messages);
+        let kept = retained.set(message, publisher, &self.limits);
         self.stats.retained.change(before, retained.len());
         if !kept {
             self.stats.dropped_retained.add(1);

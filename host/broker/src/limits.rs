@@ -24,6 +24,8 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Retained messages of the whole server; further topics are not retained, and counted.
     pub retained_messages: usize,
+    /// The same in bytes of topic, payload and properties.
+    pub retained_bytes: usize,
     /// Seconds a session may outlive its link, whatever longer interval the client asks for;
     /// `u32::MAX` for ever.
     pub session_expiry_secs: u32,
@@ -44,6 +46,7 @@ impl Default for Limits {
             topic_aliases_out: 16,
             subscriptions: 1_000,
             retained_messages: 1_000_000,
+            retained_bytes: 256 << 20,
             session_expiry_secs: 7 * 24 * 3600,
             feed_queued: 256,
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::limits::Limits;
 use crate::message::Message;
 use crate::session::SessionKey;
 use crate::time::Timestamp;
@@ -20,26 +21,32 @@ pub(crate) struct Kept {
 #[derive(Debug, Default)]
 pub(crate) struct Retained {
     names: NameTree<Kept>,
+    /// What they count for.
+    bytes: usize,
     /// Those that expire, the next one first.
     expiring: BTreeSet<(Timestamp, TopicName)>,
 }
 
 impl Retained {
     /// Keeps `message`, or, when its payload is empty, forgets its topic [MQTT-3.3.1-5, 3.3.1-6,
-    /// 3.3.1-7]. False when the limit does not let another topic in.
+    /// 3.3.1-7]. False when the limits do not let it in: then the topic keeps what it had.
     pub(crate) fn set(
         &mut self,
         message: &Arc<Message>,
         publisher: Option<Arc<SessionKey>>,
-        limit: usize,
+        limits: &Limits,
     ) -> bool {
         if message.payload.is_empty() {
             self.remove(&message.topic);
             return true;
         }
-        if self.names.len() >= limit && self.names.get(message.topic.as_str()).is_none() {
+        let former = self.names.get(message.topic.as_str()).map(|kept| kept.message.size());
+        let bytes = self.bytes.saturating_sub(former.unwrap_or(0)).saturating_add(message.size());
+        if (former.is_none() && self.names.len() >= limits.retained_messages) || bytes > limits.retained_bytes
+        {
             return false;
         }
+        self.bytes = bytes;
         let kept = Kept { message: Arc::clone(message), publisher };
         if let Some(former) = self.names.insert(&message.topic, kept) {
             self.forget_expiry(&former.message);
@@ -52,6 +59,7 @@ impl Retained {
 
     fn remove(&mut self, topic: &TopicName) {
         if let Some(former) = self.names.remove(topic.as_str()) {
+            self.bytes = self.bytes.saturating_sub(former.message.size());
             self.forget_expiry(&former.message);
         }
     }
@@ -80,7 +88,9 @@ impl Retained {
                 self.expiring.insert((at, topic));
                 break;
             }
-            self.names.remove(topic.as_str());
+            if let Some(former) = self.names.remove(topic.as_str()) {
+                self.bytes = self.bytes.saturating_sub(former.message.size());
+            }
             dropped.push(topic);
         }
         dropped

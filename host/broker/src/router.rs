@@ -152,6 +152,9 @@ impl Route<'_> {
         if hit.options.no_local && self.from == Some(hit.session.id) {
             return true; // [MQTT-3.8.3-3]
         }
+        if hit.session.denied.has(&self.message.topic) {
+            return true;
+        }
         if self.fed.is_empty() || !hit.session.has_feed() {
             return false;
         }

@@ -7,8 +7,9 @@
 //!
 //! mailbox (what comes in, and whom it wakes) → drain (what goes out) → outbound (its
 //! acknowledgements) · inbound (publishes from the client) · subscribe · feeding · life (link comes
-//! and goes) · keeping (what of it outlives the process)
+//! and goes) · denied (what no subscription brings) · keeping (what of it outlives the process)
 
+mod denied;
 mod drain;
 mod feeding;
 mod inbound;
@@ -32,6 +33,7 @@ pub use life::{Close, Open, Opened};
 pub use link::Link;
 pub use subscribe::Requested;
 
+pub(crate) use denied::Denied;
 pub(crate) use life::{Ended, wake_all};
 pub(crate) use mailbox::{Mailbox, Wakes};
 
@@ -71,6 +73,8 @@ pub(crate) struct Session {
     /// Whether it has a link; for those who need no more than a guess.
     pub(crate) online: AtomicBool,
     fed: AtomicBool,
+    /// What it must not get by any subscription.
+    pub(crate) denied: Denied,
     pub(crate) mailbox: Mutex<Mailbox>,
     pub(crate) flow: Mutex<Flow>,
 }
@@ -122,6 +126,7 @@ impl Session {
             id,
             online: AtomicBool::new(false),
             fed: AtomicBool::new(false),
+            denied: Denied::default(),
             mailbox: Mutex::default(),
             flow: Mutex::new(Flow {
                 link: 0,

@@ -137,7 +137,7 @@ fn message(topic: &str) -> Message {
         properties: Default::default(),
         sent_at: 1,
         expires_at: None,
-        recipients: vec!["bob".into()],
+        recipients: vec!["bob".into()].into(),
     }
 }
 

@@ -93,6 +93,11 @@ impl Refusal {
         }
     }
 
+    /// Whether the peer is nobody any more: revoked, or its token has expired.
+    pub fn ends_sign_in(&self) -> bool {
+        matches!(self, Refusal::Expired | Refusal::Closed(ReasonCode::NotAuthorized))
+    }
+
     /// A label for `postern_refused_total`; a fixed set, so no peer can grow it.
     pub fn label(&self) -> &'static str {
         match self {

@@ -28,7 +28,7 @@ use crate::{
     },
     datadir::DataDir,
     drain,
-    listen::{bind::Bound, doors::Doors, tls::Certificates, wire::ListenerName},
+    listen::{bind::Bound, descriptors, doors::Doors, tls::Certificates, wire::ListenerName},
     login::{self, LoginContext},
     mqtt::{self, live::Live},
     node::Node,
@@ -40,7 +40,8 @@ use crate::{
 ///
 /// # Errors
 /// One line that says what is wrong and where.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(mut config: Config) -> anyhow::Result<()> {
+    descriptors::make_room(&mut config.limits);
     let _full = drain::survive_full_files().context("signals")?;
     let policy = Arc::new(Policy::load(&config.policy)?);
     let files = policy.files(&config)?;
@@ -141,7 +142,7 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
     let presence =
         Presence::new(Ulid::new().to_string(), bus.clone(), broker.clone(), Push::new(slots.clone()));
     let node = Arc::new(Node {
-        ingest: Ingest::start(slots.clone(), broker.clone(), background),
+        ingest: Ingest::start(slots.clone(), broker.clone(), config.limits.ingest_bytes as usize, background),
         people: Arc::new(People::new(bus.clone())),
         presence: Arc::new(presence),
         cursors: cursors.clone(),
@@ -162,7 +163,7 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
     heard::listen(&node, background).await?;
     history::serve(slots.clone(), bus, background).await?;
     let brokers = Arc::new(addresses(config, bound));
-    Tokens { slots: slots.clone(), bus: bus.clone(), brokers }.serve(background).await?;
+    Tokens { node: node.clone(), brokers }.serve(background).await?;
     Ok(node)
 }
 

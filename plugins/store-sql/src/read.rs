@@ -7,6 +7,9 @@ use crate::{
     sql::{Columns, Row, Sql, SqlError, Value, number, text},
 };
 
+/// The most read markers of one user; one more takes the place of the one furthest behind.
+const MARKERS: i64 = 1000;
+
 /// The most rows that one page asks for: under the row limit of the default policy.
 const PAGE: u32 = 1000;
 
@@ -99,7 +102,10 @@ pub fn mark_read(db: &impl Sql, user: &str, marker: &Marker) -> Result<(), SqlEr
     let seq = marker.seq.min(head(db, user)?);
     let statement = "INSERT INTO marker (user_id, kind, name, seq) VALUES ($1, $2, $3, $4)
         ON CONFLICT (user_id, kind, name) DO UPDATE SET seq = excluded.seq WHERE marker.seq < excluded.seq";
-    db.execute(statement, vec![text(user), Value::Integer(kind), text(name), number(seq)]).map(drop)
+    db.execute(statement, vec![text(user), Value::Integer(kind), text(name), number(seq)])?;
+    let statement = "DELETE FROM marker WHERE user_id = $1 AND (kind, name) NOT IN (
+        SELECT kind, name FROM marker WHERE user_id = $1 ORDER BY seq DESC, kind, name LIMIT $2)";
+    db.execute(statement, vec![text(user), Value::Integer(MARKERS)]).map(drop)
 }
 
 /// A user's read markers.

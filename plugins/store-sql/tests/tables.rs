@@ -36,6 +36,7 @@ on_both! {
     seqs_have_no_gaps_whoever_writes
     history_is_by_conversation_and_page
     markers_never_move_back
+    markers_are_bounded
 }
 
 async fn opened(store: &Store) -> PluginSql {
@@ -197,4 +198,23 @@ async fn markers_never_move_back(store: Store) {
     let (group, notes) = (Conversation::Group("ops".into()), Conversation::Notifications);
     assert_eq!(told, [(named(with_alice()), 7), (named(group), 1), (named(notes), 10)]);
     assert!(call(&sql, Read, |db| read::markers(db, "alice")).await.unwrap().is_empty());
+}
+
+async fn markers_are_bounded(store: Store) {
+    let sql = opened(&store).await;
+    saved(&sql, (0..3).map(|n| chat(&n.to_string(), "alice", "bob")).collect()).await;
+    let mark = async |name: String, seq| {
+        let marker = Marker { conversation: Conversation::Group(name), seq };
+        call(&sql, Write, |db| read::mark_read(db, "bob", &marker)).await.unwrap();
+    };
+    mark("first".to_owned(), 3).await;
+    for n in 0..1_001 {
+        mark(format!("g{n:04}"), 1).await;
+    }
+    let markers = call(&sql, Read, |db| read::markers(db, "bob")).await.unwrap();
+    assert_eq!(markers.len(), 1_000);
+    assert_eq!(
+        format!("{:?}", markers[0].conversation),
+        format!("{:?}", Conversation::Group("first".into()))
+    );
 }

@@ -137,11 +137,11 @@ impl Guest for Plugin {
     fn verify(attempt: Attempt) -> Result<Outcome, TokenError> {
         verify::verify(&Imports, settings()?, &attempt)
     }
-    fn renew(token_id: String, now: u64) -> Result<Issued, TokenError> {
-        tokens::renew(&Imports, settings()?, &token_id, now).map(issued)
+    fn renew(token_id: String, holder: Holder, now: u64) -> Result<Issued, TokenError> {
+        tokens::renew(&Imports, settings()?, &token_id, holder, now).map(issued)
     }
-    fn revoke(selector: Selector, now: u64) -> Result<Vec<String>, TokenError> {
-        tokens::revoke(&Imports, &selector, now)
+    fn revoke(selector: Selector, _: u64) -> Result<Vec<String>, TokenError> {
+        tokens::revoke(&Imports, &selector)
     }
 }
 

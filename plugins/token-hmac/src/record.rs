@@ -1,12 +1,12 @@
 //! What is kept about a token, and how it is written into the durable map. No secret is in it:
 //! keys are derived from the master key and the token id (SECURITY.md, rule 11).
 //!
-//! `t/{token}` the record · `c/{token}` the counter · `u/{user}/{token}` the client id, for revoking
+//! `t/{token}` the record · `c/{token}` the counter · `u/{user}/{client}/{token}` empty, for revoking
 
 use crate::bindings::postern::host::types::{Partner, Profile, Relation};
 
-/// The first byte of a record.
-const VERSION: u8 = 1;
+/// The first byte of a record. Version 1 had no family.
+const VERSION: u8 = 2;
 
 /// A token.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Record {
     pub login_at: u64,
     /// When it ends, ms.
     pub expires_at: u64,
+    /// The first token of its login: renewals keep it. Empty when it is this one.
+    pub family: String,
     /// It ended before its time. Kept so that the log can tell this from an unknown token.
     pub revoked: bool,
 }
@@ -32,6 +34,12 @@ impl Record {
         !self.revoked && now < self.expires_at
     }
 
+    /// The first token of its login.
+    #[must_use]
+    pub fn family_of<'a>(&'a self, token_id: &'a str) -> &'a str {
+        if self.family.is_empty() { token_id } else { &self.family }
+    }
+
     /// As bytes: version, flags, times, then texts and lists, each after its length (4 bytes BE).
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -39,7 +47,7 @@ impl Record {
         out.extend_from_slice(&self.login_at.to_be_bytes());
         out.extend_from_slice(&self.expires_at.to_be_bytes());
         let Profile { user, name, org, department, title, groups } = &self.profile;
-        for text in [user, name, org, department, title, &self.client_id] {
+        for text in [user, name, org, department, title, &self.client_id, &self.family] {
             put_text(&mut out, text);
         }
         put_length(&mut out, groups.len());
@@ -58,7 +66,8 @@ impl Record {
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Record> {
         let mut input = Input(bytes);
-        if input.byte()? != VERSION {
+        let version = input.byte()?;
+        if !(1..=VERSION).contains(&version) {
             return None;
         }
         let revoked = input.byte()? != 0;
@@ -66,13 +75,15 @@ impl Record {
         let expires_at = input.number()?;
         let (user, name, org) = (input.text()?, input.text()?, input.text()?);
         let (department, title, client_id) = (input.text()?, input.text()?, input.text()?);
+        let family = if version == 1 { String::new() } else { input.text()? };
         let groups = (0..input.length()?).map(|_| input.text()).collect::<Option<_>>()?;
         let partner = |input: &mut Input<'_>| {
             Some(Partner { org: input.text()?, relation: relation_of(input.byte()?)? })
         };
         let partners = (0..input.length()?).map(|_| partner(&mut input)).collect::<Option<_>>()?;
         let profile = Profile { user, name, org, department, title, groups };
-        input.0.is_empty().then_some(Record { profile, partners, client_id, login_at, expires_at, revoked })
+        let record = Record { profile, partners, client_id, login_at, expires_at, family, revoked };
+        input.0.is_empty().then_some(record)
     }
 }
 
@@ -143,4 +154,10 @@ pub fn counter_key(token_id: &str) -> String {
 #[must_use]
 pub fn user_prefix(user: &str) -> String {
     format!("u/{user}/")
+}
+
+/// Prefix of the tokens of one of a user's devices; a client id has no slash either.
+#[must_use]
+pub fn device_prefix(user: &str, client_id: &str) -> String {
+    format!("u/{user}/{client_id}/")
 }

@@ -21,6 +21,8 @@ pub struct Settings {
     pub lifetime_secs: u64,
     /// How long after the login a renewal is still possible, in seconds.
     pub max_age_secs: u64,
+    /// How many good tokens one device may have; the one that ends first makes room for another.
+    pub tokens_per_device: u32,
     /// How old a proof may be, in seconds.
     pub proof_back_secs: u64,
     /// How far ahead of our clock a proof may be, in seconds.
@@ -46,6 +48,7 @@ impl Default for Settings {
             anonymous_accepts_any: false,
             lifetime_secs: 86_400,
             max_age_secs: 30 * 86_400,
+            tokens_per_device: 8,
             proof_back_secs: 60,
             proof_ahead_secs: 30,
             challenge_secs: 30,
@@ -63,6 +66,7 @@ const KEYS: &[&str] = &[
     "anonymous_accepts_any",
     "lifetime_secs",
     "max_age_secs",
+    "tokens_per_device",
     "proof_back_secs",
     "proof_ahead_secs",
     "challenge_secs",
@@ -86,6 +90,7 @@ impl Settings {
             anonymous_accepts_any: flag(config, "anonymous_accepts_any")?.unwrap_or(false),
             lifetime_secs: number("lifetime_secs", usual.lifetime_secs)?,
             max_age_secs: number("max_age_secs", usual.max_age_secs)?,
+            tokens_per_device: per_device(config)?.unwrap_or(usual.tokens_per_device),
             proof_back_secs: number("proof_back_secs", usual.proof_back_secs)?,
             proof_ahead_secs: number("proof_ahead_secs", usual.proof_ahead_secs)?,
             challenge_secs: number("challenge_secs", usual.challenge_secs)?,
@@ -118,6 +123,15 @@ fn bounded<N: TryFrom<i64>>(config: &impl Config, key: &str) -> Result<Option<N>
     let Some(value) = config.get(key) else { return Ok(None) };
     let Value::Integer(value) = value else { return Err(format!("config `{key}` must be a number")) };
     N::try_from(value).map(Some).map_err(|_| format!("config `{key}` is out of range"))
+}
+
+fn per_device(config: &impl Config) -> Result<Option<u32>, String> {
+    let key = "tokens_per_device";
+    let number = bounded(config, key)?;
+    if number.is_none_or(|number| (2..=1000).contains(&number)) {
+        return Ok(number);
+    }
+    Err(format!("config `{key}` must be from 2 to 1000"))
 }
 
 fn texts(config: &impl Config, key: &str) -> Result<Option<Vec<String>>, String> {

@@ -20,6 +20,7 @@ use crate::{
 
 mod rights;
 mod sign_in;
+mod tokens_end;
 mod vectors;
 
 /// A key whose bytes the tests know.

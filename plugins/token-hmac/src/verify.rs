@@ -167,8 +167,10 @@ fn grant(settings: &Settings, attempt: &Attempt, token_id: &str, record: Record)
         Transport::Tls => &settings.tls,
     };
     let rights = template.fill(Who { profile: Some(&record.profile), client_id: &record.client_id });
+    let family = Some(record.family_of(token_id).to_owned());
     Outcome::Granted(Grant {
         token_id: Some(token_id.to_owned()),
+        family,
         profile: Some(record.profile),
         partners: record.partners,
         client_id: record.client_id,
@@ -182,6 +184,7 @@ fn anonymous(settings: &Settings, attempt: &Attempt) -> Outcome {
     let who = Who { profile: None, client_id: &attempt.client_id };
     Outcome::Granted(Grant {
         token_id: None,
+        family: None,
         profile: None,
         partners: Vec::new(),
         client_id: String::new(),

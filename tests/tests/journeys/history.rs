@@ -86,9 +86,55 @@ async fn a10_read_markers_are_the_users_and_never_move_back() {
 
 /// PUT as a device of a user; it must be accepted.
 async fn put(postern: &Postern, device: &postern_tests::Device, path: &str, body: &Value) {
+    try_put(postern, device, path, body).await.unwrap();
+}
+
+/// PUT as a device of a user.
+async fn try_put(
+    postern: &Postern,
+    device: &postern_tests::Device,
+    path: &str,
+    body: &Value,
+) -> Result<(), ApiError> {
     let (api, token) = (postern.api(), device.state.login().token.clone());
     let (path, body) = (path.to_owned(), body.clone());
-    tokio::task::spawn_blocking(move || api.put(&token, &path, &body)).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || api.put(&token, &path, &body)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_read_markers_are_of_conversations_and_few() {
+    let postern = Postern::start(|_| {}).await;
+    let mut device = postern.device("alice", "phone").await;
+    let mut alice = device.sign_in(&postern).await;
+    for other in ["bob", "carol"] {
+        postern.user(other).await;
+        alice.send(other, other, "hello").await;
+    }
+    let long = "x".repeat(60_000);
+    for (kind, name) in
+        [("with", long.as_str()), ("with", "b/b"), ("with", ""), ("group", &long), ("with", "dave")]
+    {
+        let marker = json!({"conversation": {"kind": kind, "name": name}, "seq": 1});
+        let refused = try_put(&postern, &device, "/v1/messages/read", &marker).await;
+        assert!(
+            matches!(refused, Err(ApiError::Refused { status: 400, .. })),
+            "{kind} {name:.9}: {refused:?}"
+        );
+    }
+    let strange = json!({"conversation": {"kind": "group", "name": "ops"}, "seq": 1});
+    try_put(&postern, &device, "/v1/messages/read", &strange).await.expect_err("not alice's conversation");
+
+    for other in ["bob", "carol"] {
+        let marker = json!({"conversation": {"kind": "with", "name": other}, "seq": 1});
+        put(&postern, &device, "/v1/messages/read", &marker).await;
+    }
+    let markers = async |path: &str| {
+        let page = get(&postern, &device, path).await.unwrap();
+        page["markers"].as_array().unwrap().len()
+    };
+    assert_eq!(markers("/v1/messages").await, 2);
+    assert_eq!(markers("/v1/messages?with=bob").await, 1, "the conversation's own");
+    assert_eq!(markers("/v1/messages?before=2").await, 0, "with the first page only");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,5 +28,8 @@ mod postgres;
 mod presence;
 mod publish;
 mod security;
+mod security_limits;
+mod security_rights;
+mod security_tokens;
 mod sign_in;
 mod two_processes;

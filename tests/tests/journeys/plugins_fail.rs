@@ -190,3 +190,37 @@ async fn c3_a_plugin_that_fails_its_own_checks_does_not_serve() {
         assert!(refused.stderr.contains(&format!("{guest}.wasm")), "{guest}: {}", refused.stderr);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_without_classification_the_host_holds_what_it_knows() {
+    // A grant of `#`, and a classify role that is never there.
+    let postern = Postern::start(|c| {
+        c.rogue("token", "well", "always");
+        c.rogue("classify", "trap", "always");
+        c.policy("failure.classify", "prefix");
+    })
+    .await;
+    for (user, org) in [("alice", "rogue"), ("bob", "rogue"), ("carol", "strangers")] {
+        postern.user_of(user, org, &[]).await;
+    }
+    let (mut alice, mut bob) = (postern.session("alice", "phone").await, postern.session("bob", "pc").await);
+    let mut carol = postern.session("carol", "pc").await;
+    for topic in [
+        "im/u/carol/alice",
+        "im/g/ops/alice",
+        "note/u/bob",
+        "note/all",
+        "status/bob",
+        "link/bob",
+        "link/bob/x",
+    ] {
+        let ack = alice.publish(topic, "", "not to be sent").await;
+        assert!(ack.reason as u8 >= 0x80, "{topic}: {ack:?}");
+    }
+    for topic in ["cmd/bob/ask", "plant/7/temperature"] {
+        let ack = alice.publish(topic, "", "may be sent").await;
+        assert!((ack.reason as u8) < 0x80, "{topic}: {ack:?}");
+    }
+    the_neighbours_go_on(&mut alice, &mut bob, "colleagues").await;
+    assert_eq!((bob.messages_so_far().await, carol.messages_so_far().await), (vec![], vec![]));
+}

@@ -64,7 +64,7 @@ impl Group {
             for step in 0..count.min(LOOKS) {
                 let index = (turn + step) % count;
                 let Some((session, options)) = members.list.get(index) else { continue };
-                if session.online.load(Relaxed) != online {
+                if session.online.load(Relaxed) != online || session.denied.has(&message.topic) {
                     continue;
                 }
                 let via = Via::Shared(Arc::clone(self), options.id);

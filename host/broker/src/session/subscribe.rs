@@ -119,7 +119,8 @@ impl Link {
         let kept = retained.len();
         let mut wakes = Wakes::new(); // the link is at work: nobody is to be woken
         retained.for_each(asked.filter.matched(), now, |entry| {
-            if options.no_local && entry.publisher.as_ref() == Some(&self.session.key) {
+            let own = options.no_local && entry.publisher.as_ref() == Some(&self.session.key);
+            if own || self.session.denied.has(&entry.message.topic) {
                 return;
             }
             let qos = options.qos.min(entry.message.qos);

@@ -1,5 +1,6 @@
 //! The broker as clients see it: each test plays packets by decoding what `drain` wrote.
 
+mod denied;
 mod disk;
 mod feed;
 mod feed_model;

@@ -125,3 +125,35 @@ fn more_retained_messages_than_the_queue_holds_all_arrive_and_close_nobody() {
     let got = client.read(bench.now());
     assert_eq!((got.len(), got.last().map(String::as_str)), (501, Some("l")));
 }
+
+#[test]
+fn the_limit_of_bytes_holds_and_what_goes_makes_room() {
+    // Topic and payload: 10 bytes each.
+    let bench = Bench::with(Limits { retained_bytes: 20, ..Limits::default() });
+    let kept = |topic: &str| {
+        let filter = topic.try_into().unwrap();
+        bench
+            .broker
+            .retained(&filter, bench.now())
+            .first()
+            .map(|m| String::from_utf8(m.payload.to_vec()).unwrap())
+    };
+    bench.retain("t1", "01234567", QoS::AtMostOnce);
+    bench.retain("t2", "01234567", QoS::AtMostOnce);
+    bench.retain("t3", "01234567", QoS::AtMostOnce);
+    bench.retain("t1", "012345678", QoS::AtMostOnce);
+    assert_eq!((kept("t1").as_deref(), kept("t3")), (Some("01234567"), None), "one byte too many");
+    assert_eq!(bench.broker.stats().dropped_retained.get(), 2);
+    bench.retain("t2", "", QoS::AtMostOnce);
+    bench.retain("t3", "01234567", QoS::AtMostOnce);
+    bench.retain("t1", "abcdefgh", QoS::AtMostOnce);
+    assert_eq!((kept("t1").as_deref(), kept("t3").as_deref()), (Some("abcdefgh"), Some("01234567")));
+    let brief = Some(Box::new(MessageProperties { message_expiry: Some(1), ..MessageProperties::default() }));
+    bench.retain("t3", "", QoS::AtMostOnce);
+    let message = bench.message("t4", "01234567", QoS::AtMostOnce).retained().with_properties(brief);
+    bench.broker.publish(&Arc::new(message), None, bench.now());
+    bench.pass_secs(2);
+    bench.broker.tick(bench.now());
+    bench.retain("t5", "01234567", QoS::AtMostOnce);
+    assert_eq!(kept("t5").as_deref(), Some("01234567"), "an expired one makes room too");
+}

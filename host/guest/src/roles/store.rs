@@ -71,8 +71,8 @@ pub struct Message {
     /// In ms since the Unix epoch; none never expires.
     #[component(name = "expires-at")]
     pub expires_at: Option<u64>,
-    /// Everyone who gets it, sorted, each once.
-    pub recipients: Vec<String>,
+    /// Everyone who gets it, sorted, each once; the messages of a group share its members.
+    pub recipients: Arc<Vec<String>>,
 }
 
 /// A recipient's place for a message.
@@ -283,7 +283,7 @@ fn is_answer(batch: &[Message], saved: &[Saved]) -> bool {
             Saved::Stored(places) => {
                 places.len() == message.recipients.len()
                     && message.recipients.iter().zip(places).all(|(recipient, place)| {
-                        let before = last.insert(recipient, place.seq);
+                        let before = last.insert(recipient.as_str(), place.seq);
                         place.recipient == *recipient
                             && (1..=MOST_SEQ).contains(&place.seq)
                             && before.is_none_or(|before| before + 1 == place.seq)
@@ -320,7 +320,7 @@ mod tests {
             properties: Bytes::new(),
             sent_at: 0,
             expires_at: None,
-            recipients: recipients.iter().map(|&r| r.to_owned()).collect(),
+            recipients: Arc::new(recipients.iter().map(|&r| r.to_owned()).collect()),
         }
     }
 

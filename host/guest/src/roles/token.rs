@@ -146,8 +146,8 @@ pub struct Attempt {
 }
 
 /// Topic filters: a topic is allowed when a filter of `allow` matches it and none of `deny` does; a
-/// subscription when a filter of `allow` covers all of it and it is not covered by, or equal to, one
-/// of `deny`.
+/// subscription when a filter of `allow` covers all of it and none of `deny` does. What a filter of
+/// `deny` matches is not delivered by any subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift)]
 #[component(record)]
 pub struct Patterns {
@@ -189,6 +189,8 @@ pub struct Grant {
     /// None for anonymous clients.
     #[component(name = "token-id")]
     pub token_id: Option<String>,
+    /// The login that the token came of; none: the token is its own.
+    pub family: Option<String>,
     /// None for anonymous clients.
     pub profile: Option<Profile>,
     /// The partners of the user's organisation.
@@ -300,7 +302,7 @@ pub(crate) struct Funcs {
     admits_anonymous: TypedFunc<(), (bool,)>,
     issue: Fn<(Holder, u64), RawIssued>,
     verify: Fn<(Attempt,), Outcome>,
-    renew: Fn<(String, u64), RawIssued>,
+    renew: Fn<(String, Holder, u64), RawIssued>,
     revoke: Fn<(Selector, u64), Vec<String>>,
 }
 
@@ -357,18 +359,25 @@ impl Token {
         self.slot.read(|funcs| &funcs.verify, (attempt,)).await
     }
 
-    /// Makes a new token for the holder of a valid one, which stays good until it expires.
+    /// Makes a new token for the holder of a valid one, which stays good until it expires. `holder` is
+    /// what the directory says now.
     ///
     /// # Errors
     ///
     /// [`TokenError`] from the plugin, or no answer.
-    pub async fn renew(&self, token_id: &str, now: u64) -> Result<Issued, CallError<TokenError>> {
+    pub async fn renew(
+        &self,
+        token_id: &str,
+        holder: Holder,
+        now: u64,
+    ) -> Result<Issued, CallError<TokenError>> {
         let mut call = self.slot.begin().await?;
-        let raw = call.invoke(Access::Read, |funcs| &funcs.renew, (token_id.to_owned(), now)).await?;
+        let raw = call.invoke(Access::Read, |funcs| &funcs.renew, (token_id.to_owned(), holder, now)).await?;
         Ok(issued(&mut call, raw.map_err(CallError::Answer)?)?)
     }
 
-    /// Revokes, and tells the ids of the tokens that were good until now.
+    /// Revokes as many as one call can, and tells their ids and their families; to be asked until there
+    /// are none.
     ///
     /// # Errors
     ///

@@ -127,6 +127,7 @@ async fn changed(
     act(&ctx, peer, name, &target, &detail.join(" "), async move {
         let known = find(&work, &user).await?;
         let existed = known.is_some();
+        let former = known.as_ref().map(|known| known.profile.clone());
         if !existed && !may_make {
             return Err(unknown(&user));
         }
@@ -156,7 +157,8 @@ async fn changed(
         }
         account.locked = change.locked.unwrap_or(account.locked);
         let password = change.password.map(|p| Secret::new(p.into_text()));
-        let ends_tokens = existed && (account.locked || password.is_some());
+        let narrowed = former.is_some_and(|former| is_less(&account.profile, &former));
+        let ends_tokens = existed && (account.locked || password.is_some() || narrowed);
         work.admin.slots.login().put_user(account, password.as_ref()).await.map_err(failed)?;
         tell_directory(&work).await;
         let revoked = if ends_tokens { revoke(&work, &user).await? } else { 0 };
@@ -211,6 +213,12 @@ fn check_id(user: &str) -> Result<(), Problem> {
 
 fn unknown(user: &str) -> Problem {
     Problem::detailed(Kind::NotFound, format!("no user {user:?}"))
+}
+
+/// Whether something is taken away: what a token says of its holder holds until it is renewed, which
+/// is soon enough for what is given.
+fn is_less(profile: &Profile, former: &Profile) -> bool {
+    profile.org != former.org || former.groups.iter().any(|group| !profile.groups.contains(group))
 }
 
 /// What brokers remember of people is out of date.

@@ -40,6 +40,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("listen.health", Kind::Text),
     ("store.url", Kind::Text),
     ("bus.url", Kind::Text),
+    ("websocket.origins", Kind::List),
     ("plugins.dir", Kind::Text),
     ("tls.certificate", Kind::Text),
     ("tls.key", Kind::Text),

@@ -35,22 +35,35 @@ fn is_below(value: u64, least: u64) -> bool {
 }
 
 limits! {
-    /// Open connections of all listeners together. Default 50,000.
+    /// Open connections of all listeners together; fewer where the system allows fewer open files.
+    /// Default 50,000.
     connections: u32 = 50_000, 1;
-    /// Open connections from one IP address. Default 10,000.
+    /// Open connections from one IP address (an IPv6 /64 counts as one). Default 10,000.
     connections_per_address: u32 = 10_000, 1;
-    /// New connections a second from one IP address. Default 1,000.
+    /// Of the open connections, those that have not signed in, at most a quarter of all; one more sends
+    /// away the oldest, if that has been there for two seconds, or waits until it has. Connections of
+    /// the HTTP side are counted apart, to the same number.
+    /// Default 4,096.
+    connections_before_sign_in: u32 = 4_096, 1;
+    /// New connections a second from one IP address (an IPv6 /64 counts as one). Default 1,000.
     connects_per_address_per_second: u32 = 1_000, 1;
-    /// Seconds for the TLS and WebSocket handshakes and the CONNECT together. Default 10.
+    /// Seconds for the TLS and WebSocket handshakes, the CONNECT and the sign-in together. Default 10.
     handshake_timeout_secs: u32 = 10, 1;
     /// Logins a minute from one IP address (an IPv6 /64 counts as one). Default 300.
     login_per_address_per_minute: u32 = 300, 1;
     /// Logins a minute for one user name, known or not. Default 20.
     login_per_user_per_minute: u32 = 20, 1;
-    /// Logins under way at once; one more is refused as busy, for each holds an argon2. Default 16.
+    /// Renewals a minute of one token. Default 6.
+    renewals_per_token_per_minute: u32 = 6, 1;
+    /// Renewals a minute of one user's tokens. Default 60.
+    renewals_per_user_per_minute: u32 = 60, 1;
+    /// Logins that the login role works on at once; one more is refused as busy, for each holds an
+    /// argon2. Default 16.
     logins_at_once: u32 = 16, 1;
     /// HTTP requests under way at once. Default 512.
     http_requests: u32 = 512, 1;
+    /// HTTP requests under way at once from one IP address (an IPv6 /64 counts as one). Default 64.
+    http_requests_per_address: u32 = 64, 1;
     /// Bytes of an HTTP request's body. Default 64 KiB.
     http_body_bytes: u32 = 64 * 1024, 1024;
     /// Seconds until an HTTP request must be answered. Default 30.
@@ -61,6 +74,14 @@ limits! {
     queue_messages: u32 = 10_000, 1;
     /// Bytes that wait for one session. Default 16 MiB.
     queue_bytes: u32 = 16 * 1024 * 1024, 1024;
+    /// Bytes of messages that wait to be stored and delivered, of all clients together; then no more is
+    /// read until there is room. Default 64 MiB.
+    ingest_bytes: u32 = 64 * 1024 * 1024, 1024;
+    /// Messages a second that one link may publish; then it is read no further until it is within its
+    /// rate again. A second's worth may come at once. Default 0: as many as come.
+    publish_per_sec: u32 = 0, 0;
+    /// The same in bytes of topic, payload and properties. Default 0: as many as come.
+    publish_bytes_per_sec: u32 = 0, 0;
     /// Unacknowledged QoS 1 and 2 messages each way (the server's Receive Maximum). Default 1,024.
     inflight: u16 = 1_024, 1;
     /// Topic aliases a client may use towards us. Default 32; 0 is none.
@@ -75,6 +96,8 @@ limits! {
     keep_alive_secs: u16 = u16::MAX, 1;
     /// Retained messages in all. Default 100,000.
     retained_messages: u32 = 100_000, 0;
+    /// Bytes of retained messages in all. Default 256 MiB; further ones are not retained, and counted.
+    retained_bytes: u32 = 256 * 1024 * 1024, 0;
     /// Seconds between two publications of the `$SYS` topics; 0 is none. Default 10.
     sys_interval_secs: u32 = 10, 0;
     /// Seconds that work under way gets when the server stops. Default 10.
@@ -93,6 +116,7 @@ impl Limits {
             topic_aliases_in: self.topic_aliases,
             subscriptions: size(self.subscriptions),
             retained_messages: size(self.retained_messages),
+            retained_bytes: size(self.retained_bytes),
             session_expiry_secs: self.session_expiry_secs,
             ..postern_broker::Limits::default()
         }

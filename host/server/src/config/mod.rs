@@ -4,6 +4,7 @@ mod address;
 mod env;
 mod error;
 mod limits;
+mod origins;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use address::{AdminAddress, HostPort};
 pub use env::Environment;
 pub use error::{ConfigError, Origin};
 pub use limits::Limits;
+pub use origins::Origins;
 
 use raw::Raw;
 
@@ -101,6 +103,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Listeners.
     pub listen: Listen,
+    /// Pages that may open WebSockets, beside those of the server's own host. Default none.
+    pub origins: Origins,
     /// `sqlite:PATH` or `postgres://…`. Default `sqlite:DATA/postern.db`.
     pub store_url: String,
     /// `nats://…`; None is in-process.
@@ -261,6 +265,8 @@ impl Source<'_> {
         }
         Ok(Config {
             file: self.file.map(Path::to_owned),
+            origins: Origins::parse(raw.websocket.origins.unwrap_or_default())
+                .map_err(|wrong| self.wrong("websocket.origins", wrong))?,
             store_url: self.store_url(raw.store.url, &data)?,
             bus_url: raw.bus.url.map(|url| self.filled("bus.url", url)).transpose()?,
             plugin_dir: raw.plugins.dir.unwrap_or_else(|| "target/plugins".into()),

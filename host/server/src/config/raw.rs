@@ -15,6 +15,7 @@ pub(super) struct Raw {
     pub listen: RawListen,
     pub store: RawUrl,
     pub bus: RawUrl,
+    pub websocket: RawWebSocket,
     pub plugins: RawPlugins,
     pub tls: RawTls,
     pub limits: Limits,
@@ -40,6 +41,12 @@ pub(super) struct RawListen {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawUrl {
     pub url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawWebSocket {
+    pub origins: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

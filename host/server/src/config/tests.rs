@@ -50,6 +50,8 @@ fn every_fixed_key_is_read() {
         url = "postgres://localhost/postern"
         [bus]
         url = "nats://127.0.0.1:4222"
+        [websocket]
+        origins = ["https://app.example.com"]
         [plugins]
         dir = "/opt/plugins"
         [tls]
@@ -81,6 +83,7 @@ fn every_key_can_be_set_by_environment() {
         let value = match key.as_str() {
             "roles" => "login",
             "store.url" => "sqlite:x",
+            "websocket.origins" => "https://x",
             "keys.master" => "0000000000000000000000000000000000000000000000000000000000000000",
             "admin.token" => "1234567890123456789012",
             _ if key.starts_with("listen.") => "127.0.0.1:0",
@@ -152,6 +155,10 @@ fn wrong_values_name_file_and_key() {
         ),
         ("[tls]\nkey = \"k.pem\"", "postern.toml: tls.key: needs the key tls.certificate beside it"),
         ("[limits]\nconnections = 0", "postern.toml: limits.connections: at least 1"),
+        (
+            "[websocket]\norigins = [\"app\"]",
+            "postern.toml: websocket.origins: \"app\": expected `https://host`, `https://host:port` or `*`",
+        ),
         (
             "[keys]\nmaster = \"abc\"",
             "postern.toml: keys.master: expected 32 bytes, as 64 hexadecimal digits",

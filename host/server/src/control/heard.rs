@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 
 use super::{
     people::CHANGED,
-    wire::{PresenceChange, Renewed, Revoked},
+    wire::{PresenceChange, Renewed, RevokeTokens, Revoked},
 };
 use crate::{node::Node, tasks::Background};
 
@@ -18,7 +18,13 @@ use crate::{node::Node, tasks::Background};
 /// When the bus takes no subscription.
 pub async fn listen(node: &Arc<Node>, tasks: &Background) -> Result<(), BusError> {
     hear(node, tasks, Revoked::SUBJECT, |node, revoked: Revoked| {
-        node.live.revoke(&revoked.tokens, &node.broker);
+        for id in revoked.tokens {
+            node.live.end(&RevokeTokens::Token { id }, &node.broker);
+        }
+    })
+    .await?;
+    hear(node, tasks, RevokeTokens::ENDING, |node, which: RevokeTokens| {
+        node.live.end(&which, &node.broker);
     })
     .await?;
     hear(node, tasks, Renewed::SUBJECT, |node, renewed: Renewed| {

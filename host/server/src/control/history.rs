@@ -18,6 +18,8 @@ use crate::tasks::Background;
 
 /// Messages in one page, at most.
 const PAGE: u32 = 200;
+/// Read markers that come with a page, at most: those that are furthest on.
+const MARKERS: usize = 200;
 
 /// Answers on the bus until it closes.
 ///
@@ -32,34 +34,51 @@ pub async fn serve(slots: Arc<Slots>, bus: &Bus, tasks: &Background) -> Result<(
     .await?;
     answer::<MarkRead, _, _>(bus, tasks, move |q| {
         let slots = slots.clone();
-        async move {
-            let marker = store::Marker { conversation: q.marker.conversation.into(), seq: q.marker.seq };
-            slots.store().mark_read(&q.user, marker).await.map_err(denied)
-        }
+        async move { mark_read(&slots, q).await }
     })
     .await
 }
 
+/// Only what has been said can be read: so a user has no more markers than conversations.
+async fn mark_read(slots: &Slots, question: MarkRead) -> Result<(), Denied> {
+    let MarkRead { user, marker } = question;
+    let conversation: store::Conversation = marker.conversation.into();
+    let said = slots.store().history(&user, Some(conversation.clone()), None, 1).await.map_err(denied)?;
+    if said.is_empty() {
+        return Err(Denied::Invalid { detail: "there is nothing to read in this conversation".to_owned() });
+    }
+    slots.store().mark_read(&user, store::Marker { conversation, seq: marker.seq }).await.map_err(denied)
+}
+
 async fn page(slots: &Slots, question: ReadHistory) -> Result<HistoryPage, Denied> {
     let limit = question.limit.clamp(1, PAGE);
-    let conversation = question.conversation.map(Into::into);
+    let conversation: Option<store::Conversation> = question.conversation.map(Into::into);
     let mut found = slots
         .store()
-        .history(&question.user, conversation, question.before, limit + 1)
+        .history(&question.user, conversation.clone(), question.before, limit + 1)
         .await
         .map_err(denied)?;
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
     let next_before = if more { found.last().map(|d| d.seq) } else { None };
-    let markers = slots.store().markers(&question.user).await.map_err(denied)?;
+    let markers = match question.before {
+        None => slots.store().markers(&question.user).await.map_err(denied)?,
+        // They came with the first page.
+        Some(_) => Vec::new(),
+    };
     Ok(HistoryPage {
         messages: found.into_iter().map(shown).collect(),
         next_before,
-        markers: markers
-            .into_iter()
-            .map(|m| Marker { conversation: m.conversation.into(), seq: m.seq })
-            .collect(),
+        markers: bounded(markers, conversation.as_ref()),
     })
+}
+
+/// The markers of a page: of its conversation, or those furthest on of all.
+fn bounded(mut markers: Vec<store::Marker>, of: Option<&store::Conversation>) -> Vec<Marker> {
+    markers.retain(|marker| of.is_none_or(|of| *of == marker.conversation));
+    markers.sort_by_key(|marker| std::cmp::Reverse(marker.seq));
+    markers.truncate(MARKERS);
+    markers.into_iter().map(|m| Marker { conversation: m.conversation.into(), seq: m.seq }).collect()
 }
 
 fn shown(delivery: Delivery) -> HistoryMessage {

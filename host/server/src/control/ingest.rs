@@ -5,7 +5,11 @@
 //! delivers what was committed, in the order of the sequence numbers, while the next batch is
 //! already being written; so no device ever sees a gap that is not one.
 
-use std::sync::Arc;
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use postern_broker::{Broker, Link, Message, wire::Text};
 use postern_guest::{
@@ -15,13 +19,19 @@ use postern_guest::{
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use super::room::{Room, Taken};
 use crate::{clock, tasks::Background};
 
 /// Messages in one transaction, at most: bounds the time that the first of them waits.
 const BATCH: usize = 2_048;
-/// Bytes of bodies in one transaction, at most, unless one submission has more: the plugin's memory
-/// holds them twice.
+/// Bytes of bodies in one transaction, at most, unless one message has more: the plugin's memory holds
+/// them twice.
 const BATCH_BYTES: usize = 4 << 20;
+/// Places in inboxes that one transaction fills, at most, unless one message has more recipients: each
+/// is a row, and a name in the plugin's memory.
+const BATCH_PLACES: usize = 20_000;
+/// What a message counts for beside its body and properties: names, topic, the message itself.
+const OVERHEAD: usize = 512;
 /// Submissions that may wait; each is bounded by what one read brings.
 const WAITING: usize = 4_096;
 /// Committed batches that may wait for their delivery.
@@ -54,8 +64,27 @@ pub enum Outcome {
     Unavailable(String),
 }
 
+impl Incoming {
+    /// What it counts for while it waits.
+    pub fn cost(&self) -> usize {
+        self.stored.body.len() + self.stored.properties.len() + OVERHEAD
+    }
+}
+
+/// A message that waits.
+struct Waiting {
+    incoming: Incoming,
+    taken: Taken,
+}
+
 struct Submission {
-    messages: Vec<Incoming>,
+    messages: VecDeque<Waiting>,
+    answer: Answer,
+}
+
+/// What a submitter is told when all of his messages are done.
+struct Answer {
+    outcomes: Vec<Outcome>,
     reply: oneshot::Sender<Vec<Outcome>>,
 }
 
@@ -63,18 +92,24 @@ struct Submission {
 #[derive(Clone)]
 pub struct Ingest {
     queue: mpsc::Sender<Submission>,
+    room: Arc<Room>,
 }
 
 impl Ingest {
     /// Starts the two tasks. They run until the background work is stopped, which is after the links
     /// and wills: who still waits then gets no answer, and what is committed and not delivered is
-    /// delivered from the store.
-    pub fn start(slots: Arc<Slots>, broker: Arc<Broker>, tasks: &Background) -> Self {
+    /// delivered from the store. There is room for so many bytes to wait.
+    pub fn start(slots: Arc<Slots>, broker: Arc<Broker>, bytes: usize, tasks: &Background) -> Self {
         let (queue, submissions) = mpsc::channel(WAITING);
         let (committed, deliveries) = mpsc::channel(UNDELIVERED);
         tasks.spawn(commit(submissions, slots, committed));
         tasks.spawn(deliver(deliveries, broker));
-        Ingest { queue }
+        Ingest { queue, room: Room::new(bytes) }
+    }
+
+    /// Ready while there is room for more: to be asked before more is read.
+    pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        self.room.poll(cx)
     }
 
     /// Submits messages of one sender, in order. The answer has an outcome for each.
@@ -82,38 +117,37 @@ impl Ingest {
     /// Never waits: a full queue answers `Unavailable`, which the sender's own window makes rare.
     pub fn submit(&self, messages: Vec<Incoming>) -> oneshot::Receiver<Vec<Outcome>> {
         let (reply, answer) = oneshot::channel();
-        if let Err(refused) = self.queue.try_send(Submission { messages, reply }) {
-            let Submission { messages, reply } = match refused {
+        let taken = |incoming: Incoming| Waiting { taken: self.room.take(incoming.cost()), incoming };
+        let messages: VecDeque<Waiting> = messages.into_iter().map(taken).collect();
+        let submission =
+            Submission { answer: Answer { outcomes: Vec::with_capacity(messages.len()), reply }, messages };
+        if let Err(refused) = self.queue.try_send(submission) {
+            let Submission { messages, answer } = match refused {
                 mpsc::error::TrySendError::Full(s) | mpsc::error::TrySendError::Closed(s) => s,
             };
             let outcome = Outcome::Unavailable("too many messages wait to be stored".to_owned());
-            let _ = reply.send(vec![outcome; messages.len()]);
+            let _ = answer.reply.send(vec![outcome; messages.len()]);
         }
         answer
     }
 }
 
-type Committed = Vec<(Delivery, Vec<Place>)>;
+/// What was committed: to whom it is delivered, and the room that it takes until then.
+type Committed = Vec<(Delivery, Vec<Place>, Taken)>;
 
 async fn commit(
     mut submissions: mpsc::Receiver<Submission>,
     slots: Arc<Slots>,
     committed: mpsc::Sender<Committed>,
 ) {
-    let mut waiting: Vec<Submission> = Vec::new();
-    while submissions.recv_many(&mut waiting, BATCH).await > 0 {
-        let mut rest = std::mem::take(&mut waiting).into_iter().peekable();
-        while rest.peek().is_some() {
-            let mut batch = Vec::new();
-            let (mut count, mut bytes) = (0, 0);
-            while let Some(next) = rest.next_if(|next| {
-                count == 0 || (count + next.messages.len() <= BATCH && bytes + next.bytes() <= BATCH_BYTES)
-            }) {
-                count += next.messages.len();
-                bytes += next.bytes();
-                batch.push(next);
+    let mut fresh: Vec<Submission> = Vec::new();
+    while submissions.recv_many(&mut fresh, BATCH).await > 0 {
+        let mut waiting: VecDeque<Submission> = fresh.drain(..).collect();
+        while !waiting.is_empty() {
+            let (stored, unfinished) = store_batch(gather(&mut waiting), &slots).await;
+            if let Some(first) = waiting.front_mut() {
+                first.answer.outcomes.extend(unfinished);
             }
-            let stored = store_batch(batch, &slots).await;
             if !stored.is_empty() && committed.send(stored).await.is_err() {
                 return;
             }
@@ -121,32 +155,67 @@ async fn commit(
     }
 }
 
-impl Submission {
-    fn bytes(&self) -> usize {
-        self.messages.iter().map(|m| m.stored.body.len() + m.stored.properties.len()).sum()
+/// One sender's part of a batch.
+struct Part {
+    messages: Vec<Waiting>,
+    /// None when it is only the beginning of a submission, of which the rest still waits.
+    answer: Option<Answer>,
+}
+
+/// As many messages, from the front, as one transaction may have; one at least. A submission that does
+/// not fit is split.
+fn gather(waiting: &mut VecDeque<Submission>) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let (mut count, mut bytes, mut places) = (0, 0, 0);
+    while let Some(mut submission) = waiting.pop_front() {
+        let mut messages = Vec::new();
+        while let Some(next) = submission.messages.pop_front() {
+            let stored = &next.incoming.stored;
+            let (more_bytes, more_places) =
+                (stored.body.len() + stored.properties.len(), stored.recipients.len());
+            let fits =
+                count < BATCH && bytes + more_bytes <= BATCH_BYTES && places + more_places <= BATCH_PLACES;
+            if count > 0 && !fits {
+                submission.messages.push_front(next);
+                break;
+            }
+            (count, bytes, places) = (count + 1, bytes + more_bytes, places + more_places);
+            messages.push(next);
+        }
+        if submission.messages.is_empty() {
+            parts.push(Part { messages, answer: Some(submission.answer) });
+            continue;
+        }
+        if !messages.is_empty() {
+            parts.push(Part { messages, answer: None });
+        }
+        waiting.push_front(submission);
+        break;
     }
+    parts
 }
 
-/// What a submission needs after its messages went to the store role.
+/// What a part needs after its messages went to the store role.
 struct Sent {
-    deliveries: Vec<Delivery>,
-    reply: oneshot::Sender<Vec<Outcome>>,
+    deliveries: Vec<(Delivery, Taken)>,
+    answer: Option<Answer>,
 }
 
-/// One transaction; answers every submission, gives what is new.
-async fn store_batch(batch: Vec<Submission>, slots: &Slots) -> Committed {
+/// One transaction; answers every submission that is done, gives what is new, and the outcomes of one
+/// that is not done.
+async fn store_batch(batch: Vec<Part>, slots: &Slots) -> (Committed, Vec<Outcome>) {
     let mut messages = Vec::new();
     let mut sent = Vec::new();
-    for submission in batch {
-        let mut deliveries = Vec::with_capacity(submission.messages.len());
-        for Incoming { stored, delivery } in submission.messages {
+    for part in batch {
+        let mut deliveries = Vec::with_capacity(part.messages.len());
+        for Waiting { incoming: Incoming { stored, delivery }, taken } in part.messages {
             messages.push(stored);
-            deliveries.push(delivery);
+            deliveries.push((delivery, taken));
         }
-        sent.push(Sent { deliveries, reply: submission.reply });
+        sent.push(Sent { deliveries, answer: part.answer });
     }
     let messages: Arc<[store::Message]> = messages.into();
-    let mut fresh = Vec::with_capacity(messages.len());
+    let (mut fresh, mut unfinished) = (Vec::with_capacity(messages.len()), Vec::new());
     match slots.store().save(messages.clone()).await {
         // C5: what breaks the plugin costs its own call. Somebody's message did; it must not take its
         // neighbours along again and again, so each sender's are tried apart.
@@ -157,16 +226,20 @@ async fn store_batch(batch: Vec<Submission>, slots: &Slots) -> Committed {
                 let own: Arc<[store::Message]> = messages.get(at..end).unwrap_or_default().into();
                 at = end;
                 let answer = slots.store().save(own).await;
-                settle(vec![part], answer, &mut fresh);
+                unfinished.extend(settle(vec![part], answer, &mut fresh));
             }
         }
-        answer => settle(sent, answer, &mut fresh),
+        answer => unfinished = settle(sent, answer, &mut fresh),
     }
-    fresh
+    (fresh, unfinished)
 }
 
-/// Tells the senders what became of their messages.
-fn settle(sent: Vec<Sent>, answer: Result<Vec<Saved>, CallError<StoreError>>, fresh: &mut Committed) {
+/// Tells the senders what became of their messages; gives the outcomes of one who has more to come.
+fn settle(
+    sent: Vec<Sent>,
+    answer: Result<Vec<Saved>, CallError<StoreError>>,
+    fresh: &mut Committed,
+) -> Vec<Outcome> {
     let mut saved = match answer {
         Ok(saved) => Ok(saved.into_iter()),
         Err(CallError::Answer(StoreError::Unavailable(why))) => Err(why),
@@ -177,12 +250,13 @@ fn settle(sent: Vec<Sent>, answer: Result<Vec<Saved>, CallError<StoreError>>, fr
         warn!(messages = count, why, "storage refused a batch");
         metrics::counter!("postern_store_refused_total").increment(count as u64);
     }
-    for Sent { deliveries, reply } in sent {
-        let outcomes = deliveries.into_iter().map(|delivery| match &mut saved {
+    let mut unfinished = Vec::new();
+    for Sent { deliveries, answer } in sent {
+        let outcomes = deliveries.into_iter().map(|(delivery, taken)| match &mut saved {
             Err(why) => Outcome::Unavailable(why.clone()),
             Ok(saved) => match saved.next() {
                 Some(Saved::Stored(places)) => {
-                    fresh.push((delivery, places));
+                    fresh.push((delivery, places, taken));
                     Outcome::Durable
                 }
                 Some(Saved::Duplicate) => {
@@ -193,18 +267,122 @@ fn settle(sent: Vec<Sent>, answer: Result<Vec<Saved>, CallError<StoreError>>, fr
                 None => Outcome::Unavailable("no answer".to_owned()),
             },
         });
-        // The link may be gone: its messages are stored all the same.
-        let _ = reply.send(outcomes.collect());
+        match answer {
+            Some(mut answer) => {
+                answer.outcomes.extend(outcomes);
+                // The link may be gone: its messages are stored all the same.
+                let _ = answer.reply.send(answer.outcomes);
+            }
+            None => unfinished.extend(outcomes),
+        }
     }
+    unfinished
 }
 
 async fn deliver(mut committed: mpsc::Receiver<Committed>, broker: Arc<Broker>) {
     while let Some(batch) = committed.recv().await {
         let now = clock::now();
-        for (Delivery { message, from }, places) in batch {
+        for (Delivery { message, from }, places, _taken) in batch {
             let places: Vec<_> = places.into_iter().map(|p| (Text::from(p.recipient), p.seq)).collect();
             broker.publish_stored(&message, &places, from.as_deref(), now);
         }
         tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_broker::{Timestamp, topic::TopicName, wire::QoS};
+
+    use super::*;
+
+    fn incoming(id: usize, recipients: usize, body: usize) -> Incoming {
+        let topic = TopicName::try_from("im/g/ops/alice").unwrap();
+        let stored = store::Message {
+            id: id.to_string(),
+            class: store::Class::Instant,
+            sender: "alice".to_owned(),
+            sender_device: "phone".to_owned(),
+            to: store::Address::Everyone,
+            topic: topic.to_string(),
+            body: vec![0; body].into(),
+            properties: Default::default(),
+            sent_at: 1,
+            expires_at: None,
+            recipients: Arc::new(vec![String::new(); recipients]),
+        };
+        let message = Arc::new(Message::new(topic, "", QoS::AtLeastOnce, Timestamp(1)));
+        Incoming { stored, delivery: Delivery { message, from: None } }
+    }
+
+    fn submission(
+        room: &Arc<Room>,
+        messages: Vec<Incoming>,
+    ) -> (Submission, oneshot::Receiver<Vec<Outcome>>) {
+        let (reply, answered) = oneshot::channel();
+        let messages = messages
+            .into_iter()
+            .map(|incoming| Waiting { taken: room.take(incoming.cost()), incoming })
+            .collect();
+        (Submission { messages, answer: Answer { outcomes: Vec::new(), reply } }, answered)
+    }
+
+    fn sizes(parts: &[Part]) -> Vec<usize> {
+        parts.iter().map(|part| part.messages.len()).collect()
+    }
+
+    #[test]
+    fn what_one_read_brought_is_split_by_messages_bytes_and_recipients() {
+        let room = Room::new(1);
+        for (messages, recipients, body, first) in [
+            (BATCH + 5, 1, 1, BATCH),
+            (100, 2_000, 1, 10),
+            (100, 1, 1 << 20, 4),
+            (3, BATCH_PLACES + 1, 1, 1),
+            (3, 1, BATCH_BYTES + 1, 1),
+        ] {
+            let all = (0..messages).map(|id| incoming(id, recipients, body)).collect();
+            let mut waiting = VecDeque::from([submission(&room, all).0]);
+            assert_eq!(sizes(&gather(&mut waiting)), [first], "{messages} {recipients} {body}");
+            assert_eq!(waiting[0].messages.len(), messages - first);
+            let mut taken = first;
+            while !waiting.is_empty() {
+                taken += sizes(&gather(&mut waiting)).iter().sum::<usize>();
+            }
+            assert_eq!(taken, messages);
+        }
+    }
+
+    #[test]
+    fn a_sender_is_answered_once_with_an_outcome_for_each_in_order() {
+        let room = Room::new(1);
+        let (large, mut of_large) = submission(&room, (0..15).map(|id| incoming(id, 2_000, 1)).collect());
+        let (small, mut of_small) = submission(&room, vec![incoming(99, 1, 1)]);
+        let mut waiting = VecDeque::from([large, small]);
+        let mut fresh = Vec::new();
+        for (parts, refused) in [(vec![10], 0), (vec![5, 1], 4)] {
+            let batch = gather(&mut waiting);
+            assert_eq!(sizes(&batch), parts);
+            let count: usize = parts.iter().sum();
+            let saved = (0..count).map(|at| match at {
+                at if at == refused => Saved::Refused(at.to_string()),
+                _ => Saved::Stored(Vec::new()),
+            });
+            let sent = batch.into_iter().map(|part| Sent {
+                deliveries: part.messages.into_iter().map(|w| (w.incoming.delivery, w.taken)).collect(),
+                answer: part.answer,
+            });
+            let unfinished = settle(sent.collect(), Ok(saved.collect()), &mut fresh);
+            if let Some(first) = waiting.front_mut() {
+                first.answer.outcomes.extend(unfinished);
+                assert!(of_large.try_recv().is_err(), "more is to come");
+            }
+        }
+        let outcomes = of_large.try_recv().unwrap();
+        let refused: Vec<usize> =
+            outcomes.iter().enumerate().filter(|(_, o)| **o != Outcome::Durable).map(|(at, _)| at).collect();
+        assert_eq!((outcomes.len(), refused), (15, vec![0, 14]));
+        assert_eq!(of_small.try_recv().unwrap(), [Outcome::Durable]);
+        assert_eq!(fresh.len(), 14);
     }
 }

@@ -16,6 +16,7 @@ pub mod people;
 pub mod presence;
 pub mod purge;
 pub mod push;
+pub mod room;
 pub mod stored;
 pub mod tokens;
 pub mod topics;

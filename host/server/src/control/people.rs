@@ -13,7 +13,7 @@ use postern_guest::roles::types::Relation;
 
 use super::{
     ask::ask,
-    wire::{Denied, FindPerson, GroupMembers, Partner, Profile},
+    wire::{Denied, FindHolder, FindPerson, GroupMembers, Partner, PersonAndPartners, Profile},
 };
 
 /// How long an answer is believed; `directory.changed` on the bus ends it at once.
@@ -28,6 +28,7 @@ pub const CHANGED: &str = "directory.changed";
 pub struct People {
     bus: Bus,
     persons: Mutex<HashMap<String, Known<Profile>>>,
+    senders: Mutex<HashMap<String, Known<PersonAndPartners>>>,
     groups: Mutex<HashMap<String, Known<Vec<String>>>>,
 }
 
@@ -36,12 +37,17 @@ type Known<T> = (Instant, Option<Arc<T>>);
 impl People {
     /// An empty cache.
     pub fn new(bus: Bus) -> Self {
-        People { bus, persons: Mutex::default(), groups: Mutex::default() }
+        People { bus, persons: Mutex::default(), senders: Mutex::default(), groups: Mutex::default() }
     }
 
     /// What is known now of a user: outer None when it has to be asked.
     pub fn known_person(&self, user: &str) -> Option<Option<Arc<Profile>>> {
         known(&self.persons, user)
+    }
+
+    /// What is known now of a user who sends, with the partners: outer None when it has to be asked.
+    pub fn known_sender(&self, user: &str) -> Option<Option<Arc<PersonAndPartners>>> {
+        known(&self.senders, user)
     }
 
     /// What is known now of a group's members: outer None when it has to be asked.
@@ -62,6 +68,20 @@ impl People {
         Ok(found)
     }
 
+    /// A user who sends, as the directory says now; what the token says is from the login. None when
+    /// there is no such user.
+    ///
+    /// # Errors
+    /// When no login server answers.
+    pub async fn sender(&self, user: &str) -> Result<Option<Arc<PersonAndPartners>>, Denied> {
+        if let Some(known) = self.known_sender(user) {
+            return Ok(known);
+        }
+        let found = ask(&self.bus, &FindHolder { user: user.to_owned() }).await?.map(Arc::new);
+        keep(&self.senders, user, found.clone());
+        Ok(found)
+    }
+
     /// A group's members, sorted; `*` is everyone. None when there is no such group.
     ///
     /// # Errors
@@ -78,6 +98,7 @@ impl People {
     /// Forgets everything: the directory changed.
     pub fn forget(&self) {
         self.persons.lock().clear();
+        self.senders.lock().clear();
         self.groups.lock().clear();
     }
 }

@@ -1,11 +1,11 @@
 //! The dynamic group's answers about tokens (A7): issue, check, renew, revoke.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use postern_bus::{Bus, BusError};
+use postern_bus::BusError;
 use postern_guest::{
-    CallError, Slots,
+    CallError,
     roles::{
         token::{self, Attempt, Credential, Device, Issued, Outcome, Selector, TokenError},
         types::{Link, Transport},
@@ -15,22 +15,23 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use super::{
-    ask::answer,
+    ask::{answer, ask},
     topics::is_id,
     wire::{
-        BrokerAddress, CheckBearer, Denied, Holder, IssueToken, IssuedToken, RenewToken, Renewed,
-        RevokeTokens, Revoked, TokenParts,
+        BrokerAddress, CheckBearer, Denied, FindHolder, Holder, IssueToken, IssuedToken, PersonAndPartners,
+        RenewToken, Renewed, RevokeTokens, Revoked, TokenParts,
     },
 };
-use crate::{clock, tasks::Background};
+use crate::{clock, node::Node, tasks::Background};
+
+/// Times that a token role is asked for more tokens to revoke. One that never finds an end is wrong.
+const ROUNDS: usize = 10_000;
 
 /// What the answers need.
 #[derive(Clone)]
 pub struct Tokens {
-    /// The token role.
-    pub slots: Arc<Slots>,
-    /// Where broadcasts go.
-    pub bus: Bus,
+    /// This node: its token role, its links, its way to the other nodes.
+    pub node: Arc<Node>,
     /// Where this node's MQTT listeners are.
     pub brokers: Arc<Vec<BrokerAddress>>,
 }
@@ -42,7 +43,7 @@ impl Tokens {
     /// When the bus takes no subscription.
     pub async fn serve(self, tasks: &Background) -> Result<(), BusError> {
         let (issue, check, renew, revoke) = (self.clone(), self.clone(), self.clone(), self.clone());
-        let bus = &self.bus;
+        let bus = &self.node.bus;
         answer::<IssueToken, _, _>(bus, tasks, move |q| {
             let this = issue.clone();
             async move { this.issue(q).await }
@@ -72,7 +73,7 @@ impl Tokens {
             client_id: question.client_id,
         };
         let issued =
-            self.slots.token().issue(holder, clock::now().0).await.map_err(denied).and_then(usable)?;
+            self.node.slots.token().issue(holder, clock::now().0).await.map_err(denied).and_then(usable)?;
         metrics::counter!("postern_tokens_issued_total").increment(1);
         Ok(self.with_addresses(&issued))
     }
@@ -85,7 +86,7 @@ impl Tokens {
             link: Link { transport: Transport::Tls, listener: "http".to_owned(), address: question.address },
             now: clock::now().0,
         };
-        match self.slots.token().verify(attempt).await.map_err(denied)? {
+        match self.node.slots.token().verify(attempt).await.map_err(denied)? {
             Outcome::Granted(grant) => {
                 let (Some(token_id), Some(profile)) = (grant.token_id, grant.profile) else {
                     return Err(Denied::Denied);
@@ -103,10 +104,19 @@ impl Tokens {
     }
 
     async fn renew(&self, question: RenewToken) -> Result<IssuedToken, Denied> {
+        // What was true at the login may not be any more; and whoever is kept out gets nothing new.
+        let current = ask(&self.node.bus, &FindHolder { user: question.user }).await?;
+        let PersonAndPartners { profile, partners } = current.ok_or(Denied::Denied)?;
+        let holder = token::Holder {
+            profile: profile.into(),
+            partners: partners.into_iter().map(Into::into).collect(),
+            client_id: question.client_id,
+        };
         let issued = self
+            .node
             .slots
             .token()
-            .renew(&question.token_id, clock::now().0)
+            .renew(&question.token_id, holder, clock::now().0)
             .await
             .map_err(denied)
             .and_then(usable)?;
@@ -118,23 +128,37 @@ impl Tokens {
     }
 
     async fn revoke(&self, question: RevokeTokens) -> Result<Revoked, Denied> {
+        // The links first, here and on all nodes: they end whatever the plugin makes of the tokens.
+        self.node.live.end(&question, &self.node.broker);
+        let told = self.tell(RevokeTokens::ENDING, &question).await;
         let selector = match question {
             RevokeTokens::Token { id } => Selector::Token(id),
             RevokeTokens::User { user } => Selector::User(user),
             RevokeTokens::Device { user, client_id } => Selector::Device(Device { user, client_id }),
         };
-        let tokens = self.slots.token().revoke(selector, clock::now().0).await.map_err(denied)?;
-        info!(count = tokens.len(), "tokens revoked");
-        metrics::counter!("postern_tokens_revoked_total").increment(tokens.len() as u64);
-        let revoked = Revoked { tokens };
-        self.tell(Revoked::SUBJECT, &revoked).await?;
-        Ok(revoked)
+        // The plugin takes as many as one call may, so it is asked until it finds none.
+        let (mut revoked, mut known) = (Revoked { tokens: Vec::new() }, HashSet::new());
+        for _ in 0..ROUNDS {
+            let page = self.node.slots.token().revoke(selector.clone(), clock::now().0);
+            let tokens = page.await.map_err(denied)?;
+            if tokens.is_empty() {
+                info!(count = revoked.tokens.len(), "tokens revoked");
+                return told.map(|()| revoked);
+            }
+            // A login is named with each page of its tokens.
+            let tokens: Vec<String> = tokens.into_iter().filter(|id| known.insert(id.clone())).collect();
+            metrics::counter!("postern_tokens_revoked_total").increment(tokens.len() as u64);
+            let page = Revoked { tokens };
+            self.tell(Revoked::SUBJECT, &page).await?;
+            revoked.tokens.extend(page.tokens);
+        }
+        Err(Denied::Unavailable { detail: "role token: always finds more tokens to revoke".to_owned() })
     }
 
     async fn tell<T: Serialize>(&self, subject: &str, what: &T) -> Result<(), Denied> {
         let unavailable = |detail: String| Denied::Unavailable { detail };
         let body = serde_json::to_vec(what).map_err(|e| unavailable(e.to_string()))?;
-        self.bus.publish(subject, body.into()).await.map_err(|e| unavailable(e.to_string()))
+        self.node.bus.publish(subject, body.into()).await.map_err(|e| unavailable(e.to_string()))
     }
 
     fn with_addresses(&self, issued: &Issued) -> IssuedToken {

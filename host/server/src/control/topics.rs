@@ -17,8 +17,10 @@ pub enum Address<'a> {
     NoteAll,
     /// `status/{user}`
     Status { user: &'a str },
-    /// `cmd/…` or `link/…`; their handling is the command journey's.
+    /// `cmd/…`; its handling is the command journey's.
     Command,
+    /// `link/…`: what the control unit tells a terminal about its link.
+    Instruction,
     /// Ordinary MQTT.
     Other,
 }
@@ -45,7 +47,8 @@ impl<'a> Address<'a> {
             [Some("note"), Some("u"), Some(user), None, None] => Address::Note { user },
             [Some("note"), Some("all"), None, None, None] => Address::NoteAll,
             [Some("status"), Some(user), None, None, None] => Address::Status { user },
-            [Some("cmd" | "link"), ..] => Address::Command,
+            [Some("cmd"), ..] => Address::Command,
+            [Some("link"), ..] => Address::Instruction,
             [Some("im" | "note" | "status"), ..] => return Err(NotATopic),
             _ => Address::Other,
         };
@@ -68,7 +71,7 @@ impl<'a> Address<'a> {
             Address::User { .. } | Address::Group { .. } => Class::Instant,
             Address::Note { .. } | Address::NoteAll => Class::Notification,
             Address::Status { .. } => Class::Status,
-            Address::Command => Class::Command,
+            Address::Command | Address::Instruction => Class::Command,
             Address::Other => Class::Other,
         }
     }
@@ -125,6 +128,7 @@ mod tests {
         assert_eq!(Address::parse("note/all"), Ok(Address::NoteAll));
         assert_eq!(Address::parse("status/bob"), Ok(Address::Status { user: "bob" }));
         assert_eq!(Address::parse("cmd/car/ask"), Ok(Address::Command));
+        assert_eq!(Address::parse("link/car"), Ok(Address::Instruction));
         assert_eq!(Address::parse("plant/7/temperature"), Ok(Address::Other));
         assert_eq!(Address::parse("/im/u"), Ok(Address::Other));
     }

@@ -3,7 +3,11 @@
 //! Requests name their subject and their answer, so that asker and server cannot disagree on them.
 //! A field may be added with `#[serde(default)]`; none is ever changed.
 
+mod tokens;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use tokens::{RenewToken, Renewed, RevokeTokens, Revoked};
 
 /// A request over the bus: one node of the group answers.
 pub trait Request: Serialize + DeserializeOwned + Send + 'static {
@@ -191,59 +195,6 @@ pub struct Holder {
     pub expires_at: Option<u64>,
 }
 
-/// A new token for the holder of a valid one; live links of the old one take the new one's expiry.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct RenewToken {
-    /// The token that is good now.
-    pub token_id: String,
-}
-impl Request for RenewToken {
-    const SUBJECT: &'static str = "token.renew";
-    const GROUP: Group = Group::Dynamic;
-    type Answer = IssuedToken;
-}
-
-/// Revoke tokens; live links that use them end.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "by", rename_all = "kebab-case")]
-#[allow(missing_docs)] // what the variant says
-pub enum RevokeTokens {
-    Token { id: String },
-    User { user: String },
-    Device { user: String, client_id: String },
-}
-impl Request for RevokeTokens {
-    const SUBJECT: &'static str = "token.revoke";
-    const GROUP: Group = Group::Dynamic;
-    type Answer = Revoked;
-}
-
-/// The tokens that were good until now. Also told to all nodes under [`Revoked::SUBJECT`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Revoked {
-    /// Token ids.
-    pub tokens: Vec<String>,
-}
-impl Revoked {
-    /// Broadcast subject.
-    pub const SUBJECT: &'static str = "token.revoked";
-}
-
-/// Told to all nodes: links of `old` may stay until `expires_at`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Renewed {
-    /// The token that the links signed in with.
-    pub old: String,
-    /// The token in its place.
-    pub new: String,
-    /// Milliseconds since 1970.
-    pub expires_at: u64,
-}
-impl Renewed {
-    /// Broadcast subject.
-    pub const SUBJECT: &'static str = "token.renewed";
-}
-
 /// A conversation of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "name", rename_all = "kebab-case")]
@@ -279,7 +230,7 @@ pub struct HistoryPage {
     pub messages: Vec<HistoryMessage>,
     /// Ask for the next page with this as `before`; None at the end.
     pub next_before: Option<u64>,
-    /// Read markers.
+    /// Read markers, with a first page only: of its conversation, or the 200 furthest on.
     pub markers: Vec<Marker>,
 }
 
@@ -341,6 +292,27 @@ impl Request for FindPerson {
     const SUBJECT: &'static str = "directory.find";
     const GROUP: Group = Group::Static;
     type Answer = Option<Profile>;
+}
+
+/// Whom a token would be for, as the directory says now; none when the user is not there or locked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FindHolder {
+    /// User id.
+    pub user: String,
+}
+impl Request for FindHolder {
+    const SUBJECT: &'static str = "directory.holder";
+    const GROUP: Group = Group::Static;
+    type Answer = Option<PersonAndPartners>;
+}
+
+/// A user, and the partners of the user's organisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonAndPartners {
+    /// The user.
+    pub profile: Profile,
+    /// Of the user's organisation.
+    pub partners: Vec<Partner>,
 }
 
 /// The members of a group; `*` is everyone.

@@ -16,6 +16,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
+use super::strangers::{Stranger, Strangers};
+use crate::login::neighbourhood;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// How many connections may be open, in total and from one address.
@@ -24,6 +27,7 @@ pub struct Gate {
     per_address: usize,
     per_second: u32,
     by_address: Addresses,
+    strangers: Arc<Strangers>,
 }
 
 type Addresses = Arc<Mutex<HashMap<IpAddr, Visits>>>;
@@ -48,13 +52,25 @@ pub struct Place {
 
 impl Gate {
     /// A gate for `total` connections, `per_address` of them from one IP address, which may open
-    /// `per_second` new ones a second.
-    pub fn new(total: usize, per_address: usize, per_second: u32) -> Self {
+    /// `per_second` new ones a second; `strangers` of them may not have said who they are.
+    pub fn new(total: usize, per_address: usize, per_second: u32, strangers: usize) -> Self {
         let room = Arc::new(Semaphore::new(total.min(Semaphore::MAX_PERMITS)));
-        Gate { room, per_address, per_second, by_address: Arc::default() }
+        let strangers = Strangers::new(strangers);
+        Gate { room, per_address, per_second, by_address: Arc::default(), strangers }
+    }
+
+    /// The same connections, counted together, with strangers of its own.
+    pub fn beside(&self, strangers: usize) -> Self {
+        Gate {
+            room: self.room.clone(),
+            by_address: self.by_address.clone(),
+            strangers: Strangers::new(strangers),
+            ..*self
+        }
     }
 
     fn admit(&self, room: OwnedSemaphorePermit, address: IpAddr) -> Option<Place> {
+        let address = neighbourhood(address);
         let now = Instant::now();
         let mut all = self.by_address.lock();
         if all.len() >= REMEMBERED {
@@ -85,7 +101,7 @@ impl Drop for Place {
     }
 }
 
-/// Accepts until `stop`; each connection gets a task of `tasks` that runs `serve`.
+/// Accepts until `stop`; each connection gets a task of `tasks` that runs `serve`, a stranger at first.
 pub async fn accept<F, A>(
     listener: TcpListener,
     gate: Arc<Gate>,
@@ -93,7 +109,7 @@ pub async fn accept<F, A>(
     stop: CancellationToken,
     serve: F,
 ) where
-    F: Fn(TcpStream, SocketAddr) -> A,
+    F: Fn(TcpStream, SocketAddr, Stranger) -> A,
     A: Future<Output = ()> + Send + 'static,
 {
     loop {
@@ -115,7 +131,11 @@ pub async fn accept<F, A>(
         if let Err(e) = stream.set_nodelay(true) {
             debug!(%peer, error = %e, "TCP_NODELAY");
         }
-        let connection = serve(stream, peer);
+        let stranger = tokio::select! {
+            stranger = gate.strangers.admit() => stranger,
+            () = stop.cancelled() => return,
+        };
+        let connection = serve(stream, peer, stranger);
         tasks.spawn(async move {
             let _place = place;
             connection.await;
@@ -136,5 +156,28 @@ async fn accept_with_backoff(listener: &TcpListener) -> (TcpStream, SocketAddr) 
                 pause = (pause * 2).min(Duration::from_secs(1));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_ipv6_network_counts_as_one_address() {
+        let gate = Gate::new(10, 2, 10, 10);
+        let admit = async |address: &str| {
+            let room = gate.room.clone().acquire_owned().await.unwrap();
+            gate.admit(room, address.parse().unwrap())
+        };
+        let first = admit("2001:db8::1").await.unwrap();
+        let _second = admit("2001:db8::2:1").await.unwrap();
+        assert!(admit("2001:db8::3").await.is_none());
+        assert!(admit("2001:db8:0:1::3").await.is_some(), "another network");
+        assert!(admit("::ffff:192.0.2.1").await.is_some(), "not all of IPv4 is one");
+        drop(first);
+        assert!(admit("2001:db8::3").await.is_some());
+        let beside = gate.beside(1);
+        assert!(Arc::ptr_eq(&gate.room, &beside.room));
     }
 }

@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -12,6 +15,7 @@ use super::{
     bind::{Admin, Bound},
     handshake::Handshake,
     http,
+    strangers::Stranger,
     tls::Certificates,
     wire::{ListenerName, Origin},
 };
@@ -24,7 +28,7 @@ use crate::{
 };
 
 /// Connections of the admin and health listeners, each.
-const INNER: usize = 64;
+const INNER: usize = 32;
 
 /// What all listeners share.
 pub struct Doors<'a> {
@@ -54,14 +58,17 @@ impl Doors<'_> {
             limits.connections as usize,
             limits.connections_per_address as usize,
             limits.connects_per_address_per_second,
+            limits.connections_before_sign_in as usize,
         ));
+        // Nobody signs in there: who keeps asking must not send those away who are about to sign in.
+        let beside = Arc::new(gate.beside(limits.connections_before_sign_in as usize));
         for (name, listener, _) in bound.public {
             match name {
-                ListenerName::Http => doors.spawn(self.https(listener, gate.clone(), application.clone())),
+                ListenerName::Http => doors.spawn(self.https(listener, beside.clone(), application.clone())),
                 _ => doors.spawn(self.mqtt(name, listener, gate.clone(), node.clone())),
             }
         }
-        let inner = || Arc::new(Gate::new(INNER, INNER, u32::MAX));
+        let inner = || Arc::new(Gate::new(INNER, INNER, u32::MAX, INNER));
         match bound.admin {
             Admin::Unix(listener, file) => {
                 let serving = serve_unix(listener, routers.admin, self.tasks.clone(), self.stop.clone());
@@ -74,7 +81,9 @@ impl Doors<'_> {
         }
         if let Some((listener, _)) = bound.health {
             let stop = self.stop.clone();
-            let serve = move |stream, peer| http::serve(stream, peer, routers.health.clone(), stop.clone());
+            let serve = move |stream, peer, _: Stranger| {
+                http::serve(stream, peer, routers.health.clone(), stop.clone())
+            };
             doors.spawn(accept(listener, inner(), self.tasks.clone(), self.stop.clone(), serve));
         }
     }
@@ -89,26 +98,32 @@ impl Doors<'_> {
         let limits = &self.config.limits;
         let patience = Duration::from_secs(u64::from(limits.handshake_timeout_secs));
         let max_packet = limits.packet_bytes;
-        let handshake =
-            Handshake { tls: self.certificates.mqtt.clone(), patience, max_packet: max_packet as usize };
-        let serve = move |stream: TcpStream, peer: SocketAddr| {
+        let handshake = Handshake {
+            tls: self.certificates.mqtt.clone(),
+            max_packet: max_packet as usize,
+            origins: self.config.origins.clone(),
+        };
+        let serve = move |stream: TcpStream, peer: SocketAddr, stranger: Stranger| {
             let (handshake, node) = (handshake.clone(), node.clone());
             async move {
                 let origin = Origin { peer, listener: name };
+                // One time for all of it: who takes it for the handshake has none left for the CONNECT.
+                let by = Instant::now() + patience;
                 // Boxed: a resting link does not carry the way it came in.
-                let pump = Box::pin(async move {
-                    let wire = handshake.perform(stream, origin).await?;
+                let pump = Box::pin(stranger.while_here(async move {
+                    let wire = handshake.perform(stream, origin, by).await?;
                     let conn = Framed::new(wire, max_packet);
                     match node {
-                        Some(node) => sign_in(node, conn, origin, patience).await,
+                        Some(node) => sign_in(node, conn, origin, by).await,
                         None => {
-                            wrong_group::refuse(conn, patience).await;
+                            wrong_group::refuse(conn, by).await;
                             None
                         }
                     }
-                })
+                }))
                 .await;
-                if let Some(pump) = pump {
+                drop(stranger);
+                if let Some(pump) = pump.flatten() {
                     pump.run().await;
                 }
             }
@@ -125,14 +140,17 @@ impl Doors<'_> {
         let tls = TlsAcceptor::from(self.certificates.http.clone());
         let patience = Duration::from_secs(u64::from(self.config.limits.handshake_timeout_secs));
         let stop = self.stop.clone();
-        let serve = move |stream: TcpStream, peer: SocketAddr| {
+        let serve = move |stream: TcpStream, peer: SocketAddr, stranger: Stranger| {
             let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
             async move {
-                match tokio::time::timeout(patience, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => http::serve(stream, peer, router, stop).await,
-                    Ok(Err(_)) => count("handshake-failed"),
-                    Err(_) => count("handshake-timeout"),
-                }
+                let served = async {
+                    match tokio::time::timeout(patience, tls.accept(stream)).await {
+                        Ok(Ok(stream)) => http::serve(stream, peer, router, stop).await,
+                        Ok(Err(_)) => count("handshake-failed"),
+                        Err(_) => count("handshake-timeout"),
+                    }
+                };
+                stranger.while_here(served).await;
             }
         };
         accept(listener, gate, self.tasks.clone(), self.stop.clone(), serve)

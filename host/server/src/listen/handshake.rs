@@ -1,9 +1,9 @@
-//! From an accepted socket to the byte stream of its listener, in the connection's own task and
-//! within the handshake timeout.
+//! From an accepted socket to the byte stream of its listener, in the connection's own task and by the
+//! time that the sign-in must be over.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::Instant};
 use tracing::debug;
 
 use super::{
@@ -11,22 +11,23 @@ use super::{
     websocket,
     wire::{ListenerName, Origin, Wire},
 };
+use crate::config::Origins;
 
-/// How long a peer may take, and what it shakes hands with.
+/// What a peer shakes hands with.
 #[derive(Clone)]
 pub struct Handshake {
     /// TLS for MQTT listeners.
     pub tls: Arc<rustls::ServerConfig>,
-    /// For TLS and WebSocket together.
-    pub patience: Duration,
     /// The largest MQTT packet; bounds WebSocket frames.
     pub max_packet: usize,
+    /// Pages that may open WebSockets.
+    pub origins: Origins,
 }
 
 impl Handshake {
-    /// Shakes hands as the listener asks; None when the peer failed to, which is counted.
-    pub async fn perform(&self, stream: TcpStream, origin: Origin) -> Option<Wire> {
-        let shaken = tokio::time::timeout(self.patience, self.wire(stream, origin.listener)).await;
+    /// Shakes hands as the listener asks, by that time; None when the peer failed to, which is counted.
+    pub async fn perform(&self, stream: TcpStream, origin: Origin, by: Instant) -> Option<Wire> {
+        let shaken = tokio::time::timeout_at(by, self.wire(stream, origin.listener)).await;
         let (reason, why) = match shaken {
             Ok(Ok(wire)) => return Some(wire),
             Ok(Err(e)) => ("handshake-failed", e.to_string()),
@@ -42,9 +43,12 @@ impl Handshake {
         Ok(match listener {
             ListenerName::Tcp => Wire::Tcp(stream),
             ListenerName::Tls => Wire::Tls(Box::new(tls(stream).await?)),
-            ListenerName::Ws => Wire::Ws(Box::new(websocket::accept(stream, self.max_packet).await?)),
+            ListenerName::Ws => {
+                Wire::Ws(Box::new(websocket::accept(stream, self.max_packet, &self.origins).await?))
+            }
             ListenerName::Wss => {
-                Wire::Wss(Box::new(websocket::accept(tls(stream).await?, self.max_packet).await?))
+                let stream = tls(stream).await?;
+                Wire::Wss(Box::new(websocket::accept(stream, self.max_packet, &self.origins).await?))
             }
             ListenerName::Http => return Err(io::ErrorKind::Unsupported.into()),
         })

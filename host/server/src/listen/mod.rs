@@ -3,9 +3,11 @@
 
 pub mod accept;
 pub mod bind;
+pub mod descriptors;
 pub mod doors;
 pub mod handshake;
 pub mod http;
+pub mod strangers;
 pub mod tls;
 pub mod tls_stream;
 pub mod websocket;

@@ -19,17 +19,20 @@ use tokio_tungstenite::{
     },
 };
 
+use crate::config::Origins;
+
 /// A WebSocket whose binary frames are read and written as plain bytes; packets may span frames.
 pub struct WsBytes<S> {
     inner: WebSocketStream<S>,
     unread: Bytes,
 }
 
-/// Answers the HTTP upgrade; the client must offer the sub-protocol `mqtt` [MQTT-6.0.0-3].
+/// Answers the HTTP upgrade; the client must offer the sub-protocol `mqtt` [MQTT-6.0.0-3], and be no
+/// page of a foreign origin.
 ///
 /// # Errors
 /// When the upgrade is refused or the peer is gone.
-pub async fn accept<S>(stream: S, max_packet: usize) -> io::Result<WsBytes<S>>
+pub async fn accept<S>(stream: S, max_packet: usize, origins: &Origins) -> io::Result<WsBytes<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -39,9 +42,16 @@ where
         .write_buffer_size(0)
         .max_frame_size(Some(max_packet.saturating_add(16)))
         .max_message_size(Some(max_packet.saturating_add(16)));
-    let inner = tokio_tungstenite::accept_hdr_async_with_config(stream, choose_mqtt, Some(config))
-        .await
-        .map_err(to_io)?;
+    #[allow(clippy::result_large_err)] // the library's own type
+    let judge = |request: &Request, response: Response| {
+        if !is_admitted(request, origins) {
+            metrics::counter!("postern_refused_total", "reason" => "foreign-origin").increment(1);
+            return Err(refusal(StatusCode::FORBIDDEN, "this origin is not allowed"));
+        }
+        choose_mqtt(request, response)
+    };
+    let inner =
+        tokio_tungstenite::accept_hdr_async_with_config(stream, judge, Some(config)).await.map_err(to_io)?;
     Ok(WsBytes { inner, unread: Bytes::new() })
 }
 
@@ -50,14 +60,25 @@ fn choose_mqtt(request: &Request, mut response: Response) -> Result<Response, Er
     let offered = request.headers().get_all("sec-websocket-protocol").iter();
     let mut names = offered.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
     let Some(chosen) = names.find(|name| matches!(name.trim(), "mqtt" | "mqttv3.1")) else {
-        let mut refusal = ErrorResponse::new(Some("sub-protocol mqtt is required".to_owned()));
-        *refusal.status_mut() = StatusCode::BAD_REQUEST;
-        return Err(refusal);
+        return Err(refusal(StatusCode::BAD_REQUEST, "sub-protocol mqtt is required"));
     };
     if let Ok(value) = HeaderValue::from_str(chosen.trim()) {
         response.headers_mut().insert("sec-websocket-protocol", value);
     }
     Ok(response)
+}
+
+/// Programs name no origin; a browser names its page's, and only one.
+fn is_admitted(request: &Request, origins: &Origins) -> bool {
+    let called = request.headers().get("host").and_then(|host| host.to_str().ok());
+    let mut named = request.headers().get_all("origin").iter();
+    named.all(|origin| origin.to_str().is_ok_and(|origin| origins.admit(origin, called)))
+}
+
+fn refusal(status: StatusCode, why: &str) -> ErrorResponse {
+    let mut refusal = ErrorResponse::new(Some(why.to_owned()));
+    *refusal.status_mut() = status;
+    refusal
 }
 
 fn to_io(e: tungstenite::Error) -> io::Error {

@@ -12,6 +12,7 @@ use super::{
     answer::{TokenAnswer, spoken_to},
     bearer::Bearer,
     extract::Params,
+    too_many,
 };
 use crate::{
     clock,
@@ -79,14 +80,12 @@ pub(super) struct HistoryQuery {
 
 impl HistoryQuery {
     fn conversation(&self) -> Result<Option<Conversation>, Problem> {
+        let checked = |which| check_conversation(&which).map(|()| Some(which));
         match (&self.with, &self.group, self.notifications.unwrap_or_default()) {
             (None, None, false) => Ok(None),
-            (Some(user), None, false) if is_id(user) => Ok(Some(Conversation::With(user.clone()))),
-            (None, Some(group), false) if !group.is_empty() => Ok(Some(Conversation::Group(group.clone()))),
+            (Some(user), None, false) => checked(Conversation::With(user.clone())),
+            (None, Some(group), false) => checked(Conversation::Group(group.clone())),
             (None, None, true) => Ok(Some(Conversation::Notifications)),
-            (Some(_), None, false) | (None, Some(_), false) => {
-                Err(Problem::detailed(Kind::Invalid, "with must be a user id, group a group's name"))
-            }
             _ => Err(Problem::detailed(Kind::Invalid, "give one of with, group and notifications=true")),
         }
     }
@@ -112,6 +111,7 @@ pub(super) async fn mark_read(
     Body(marker): Body<Marker>,
 ) -> Result<StatusCode, Problem> {
     may_read(&holder)?;
+    check_conversation(&marker.conversation)?;
     ask(&ctx.bus, &MarkRead { user: holder.profile.user, marker }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -123,7 +123,9 @@ pub(super) async fn renew(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<TokenAnswer>, Problem> {
-    let issued = ask(&ctx.bus, &RenewToken { token_id: holder.token_id }).await?;
+    let Holder { token_id, client_id, profile, .. } = holder;
+    pace(&ctx, &token_id, &profile.user)?;
+    let issued = ask(&ctx.bus, &RenewToken { token_id, user: profile.user, client_id }).await?;
     Ok(Json(TokenAnswer::new(issued, &spoken_to(&uri, &headers), clock::now().0)))
 }
 
@@ -131,6 +133,25 @@ pub(super) async fn renew(
 pub(super) async fn logout(State(ctx): State<Ctx>, Bearer(holder): Bearer) -> Result<StatusCode, Problem> {
     ask(&ctx.bus, &RevokeTokens::Token { id: holder.token_id }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The names of users and groups are ids, all of them.
+fn check_conversation(which: &Conversation) -> Result<(), Problem> {
+    match which {
+        Conversation::With(name) | Conversation::Group(name) if !is_id(name) => {
+            Err(Problem::detailed(Kind::Invalid, "with must be a user id, group a group's name"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A token is made to last: whoever wants many wants something else.
+fn pace(ctx: &Ctx, token_id: &str, user: &str) -> Result<(), Problem> {
+    let now = clock::now().0;
+    let of_token = ctx.renewals.lock().take(token_id.to_owned(), now);
+    of_token
+        .and_then(|()| ctx.renewers.lock().take(user.to_owned(), now))
+        .map_err(|wait| too_many("renewal-rate", wait))
 }
 
 fn may_read(holder: &Holder) -> Result<(), Problem> {
@@ -160,6 +181,7 @@ mod tests {
         for wrong in [
             HistoryQuery { with: Some("b/b".into()), ..Default::default() },
             HistoryQuery { group: Some(String::new()), ..Default::default() },
+            HistoryQuery { group: Some("g".repeat(65)), ..Default::default() },
             HistoryQuery { with: Some("b".into()), group: Some("g".into()), ..Default::default() },
             HistoryQuery { with: Some("b".into()), notifications: Some(true), ..Default::default() },
         ] {

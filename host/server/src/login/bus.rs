@@ -12,7 +12,10 @@ use tracing::warn;
 use crate::{
     control::{
         ask::answer,
-        wire::{Denied, DirectoryPage, FindPerson, GroupMembers, Partner, Person, Profile, VisiblePeople},
+        wire::{
+            Denied, DirectoryPage, FindHolder, FindPerson, GroupMembers, Partner, Person, PersonAndPartners,
+            Profile, VisiblePeople,
+        },
     },
     tasks::Background,
 };
@@ -25,10 +28,19 @@ const MAX_PAGE: u32 = 1_000;
 /// # Errors
 /// When the bus takes no subscription.
 pub async fn answer_bus(slots: Arc<Slots>, bus: &Bus, tasks: &Background) -> Result<(), BusError> {
-    let (finds, lists, shows) = (slots.clone(), slots.clone(), slots.clone());
+    let (finds, holds, lists, shows) = (slots.clone(), slots.clone(), slots.clone(), slots.clone());
     answer::<FindPerson, _, _>(bus, tasks, move |question| {
         let slots = finds.clone();
         async move { find(&slots, &question.user).await }
+    })
+    .await?;
+    answer::<FindHolder, _, _>(bus, tasks, move |question| {
+        let slots = holds.clone();
+        async move {
+            let Some(profile) = find(&slots, &question.user).await? else { return Ok(None) };
+            let partners = partners(&slots, &profile.org).await?;
+            Ok(Some(PersonAndPartners { profile, partners }))
+        }
     })
     .await?;
     answer::<GroupMembers, _, _>(bus, tasks, move |question| {

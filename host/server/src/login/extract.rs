@@ -1,5 +1,7 @@
 //! What a request brings, or the problem with it.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     body::Bytes,
@@ -10,6 +12,9 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroize;
 
 use super::{Kind, Problem};
+
+/// How long the body of a request may take: those that are asked for here are small.
+const BODY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A JSON body; its bytes are wiped once read, for they may hold a password.
 pub struct Body<T>(pub T);
@@ -24,7 +29,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         if !kind.eq_ignore_ascii_case("application/json") {
             return Err(Kind::WrongMediaType.into());
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|e| match e.status() {
+        let read = tokio::time::timeout(BODY_PATIENCE, Bytes::from_request(request, state)).await;
+        let late = |_| Problem::detailed(Kind::Invalid, "the body did not arrive in time");
+        let bytes = read.map_err(late)?.map_err(|e| match e.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge.into(),
             _ => Problem::detailed(Kind::Invalid, "the body did not arrive whole"),
         })?;

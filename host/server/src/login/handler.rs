@@ -1,4 +1,4 @@
-//! The login journey: limits → role *login* → directory → bus: *issue token* → answer.
+//! The login journey: body → limits → role *login* → directory → bus: *issue token* → answer.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -17,8 +17,9 @@ use tracing::{info, warn};
 use super::{
     Body, Ctx, Kind, Problem,
     answer::{LoggedIn, TokenAnswer, spoken_to},
-    bus,
+    bus, busy,
     pace::neighbourhood,
+    too_many,
 };
 use crate::{
     admin::wire::PasswordText,
@@ -97,11 +98,7 @@ fn check(user: &str, client_id: &str, password: &PasswordText) -> Result<(), Pro
 fn pace(ctx: &Ctx, address: IpAddr, user: &str, now_ms: u64) -> Result<(), Problem> {
     let by_address = ctx.addresses.lock().take(neighbourhood(address), now_ms);
     let taken = by_address.and_then(|()| ctx.users.lock().take(user.to_owned(), now_ms));
-    taken.map_err(|wait| {
-        metrics::counter!("postern_refused_total", "reason" => "login-rate").increment(1);
-        let secs = wait.as_millis().div_ceil(1_000);
-        Problem::too_many(u32::try_from(secs).unwrap_or(u32::MAX))
-    })
+    taken.map_err(|wait| too_many("login-rate", wait))
 }
 
 /// What a login has earned.
@@ -118,7 +115,11 @@ async fn admit(
     password: PasswordText,
 ) -> Result<Admitted, Problem> {
     let client_id = attempt.client_id.clone();
-    let profile = verify(slots, attempt, password).await?;
+    let profile = {
+        // Not before: who is slow to say what he wants holds no argon2 back.
+        let _at_work = ctx.logins.try_acquire().map_err(|_| busy("logins-busy"))?;
+        verify(slots, attempt, password).await?
+    };
     // The token comes last: nothing that fails here leaves one behind that nobody holds.
     let partners = bus::partners(slots, &profile.org).await?;
     let directory =

@@ -9,6 +9,7 @@ mod answer;
 mod api;
 mod bearer;
 pub mod bus;
+mod crowd;
 mod extract;
 mod handler;
 mod openapi;
@@ -24,7 +25,7 @@ use axum::{
     error_handling::HandleErrorLayer,
     extract::DefaultBodyLimit,
     http::{HeaderValue, header},
-    middleware::map_response,
+    middleware::{from_fn_with_state, map_response},
     response::Response,
     routing::{MethodRouter, delete, get, post, put},
 };
@@ -40,20 +41,21 @@ use tower::{
 };
 
 pub use extract::Body;
+pub use pace::neighbourhood;
 pub use problem::{Kind, Problem};
 
 use crate::config::Limits;
+use crowd::Crowd;
 use pace::Pace;
 
 /// At most so many under way at once, in at most so many seconds each. One more is
 /// refused at once: a queue would only let everybody time out together.
 macro_rules! bounded {
     ($at_once:expr, $secs:expr) => {{
-        let at_once = usize::try_from($at_once).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         ServiceBuilder::new()
             .layer(HandleErrorLayer::new(overdue))
             .layer(LoadShedLayer::new())
-            .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::new(Semaphore::new(at_once))))
+            .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::new(Semaphore::new(at_once($at_once)))))
             .layer(TimeoutLayer::new(Duration::from_secs($secs.into())))
     }};
 }
@@ -74,6 +76,11 @@ struct Shared {
     bus: Bus,
     addresses: Mutex<Pace<IpAddr>>,
     users: Mutex<Pace<String>>,
+    /// Renewals, by token and by user.
+    renewals: Mutex<Pace<String>>,
+    renewers: Mutex<Pace<String>>,
+    /// Held while the login role is at work, and at no other time: each holds an argon2.
+    logins: Semaphore,
 }
 
 type Ctx = Arc<Shared>;
@@ -82,10 +89,9 @@ type Ctx = Arc<Shared>;
 type Route = (&'static str, &'static str, MethodRouter<Ctx>);
 
 /// All routes; the description of the API is held against this list.
-fn routes(limits: &Limits) -> Vec<Route> {
-    let logins = bounded!(limits.logins_at_once, limits.http_timeout_secs);
+fn routes() -> Vec<Route> {
     vec![
-        ("post", "/v1/login", post(handler::login).layer(logins)),
+        ("post", "/v1/login", post(handler::login)),
         ("get", "/v1/me", get(api::me)),
         ("get", "/v1/directory", get(api::directory)),
         ("get", "/v1/messages", get(api::messages)),
@@ -104,15 +110,20 @@ pub fn router(ctx: LoginContext) -> Router {
         bus: ctx.bus,
         addresses: Mutex::new(Pace::per_minute(limits.login_per_address_per_minute)),
         users: Mutex::new(Pace::per_minute(limits.login_per_user_per_minute)),
+        renewals: Mutex::new(Pace::per_minute(limits.renewals_per_token_per_minute)),
+        renewers: Mutex::new(Pace::per_minute(limits.renewals_per_user_per_minute)),
+        logins: Semaphore::new(at_once(limits.logins_at_once)),
     };
     let mut router = Router::new();
-    for (_, path, route) in routes(limits) {
+    for (_, path, route) in routes() {
         router = router.route(path, route);
     }
     router
         .fallback(|| async { Problem::from(Kind::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::from(Kind::WrongMethod) })
         .layer(bounded!(limits.http_requests, limits.http_timeout_secs))
+        // Outside of it: what one address may not have is no place of the others.
+        .layer(from_fn_with_state(Crowd::of(limits.http_requests_per_address), crowd::one_more))
         .layer(DefaultBodyLimit::max(usize::try_from(limits.http_body_bytes).unwrap_or(usize::MAX)))
         .layer(map_response(private))
         .with_state(Arc::new(shared))
@@ -130,10 +141,25 @@ async fn overdue(error: BoxError) -> Problem {
     if error.is::<Elapsed>() {
         Kind::Timeout.into()
     } else if error.is::<Overloaded>() {
-        metrics::counter!("postern_refused_total", "reason" => "http-busy").increment(1);
-        Problem { retry_after_secs: Some(1), ..Kind::Unavailable.into() }
+        busy("http-busy")
     } else {
         tracing::error!(%error, "HTTP");
         Kind::Internal.into()
     }
+}
+
+/// No place at the moment: refused at once, and counted.
+fn busy(reason: &'static str) -> Problem {
+    metrics::counter!("postern_refused_total", "reason" => reason).increment(1);
+    Problem { retry_after_secs: Some(1), ..Kind::Unavailable.into() }
+}
+
+/// An allowance is used up: refused, with when there is some again, and counted.
+fn too_many(reason: &'static str, wait: Duration) -> Problem {
+    metrics::counter!("postern_refused_total", "reason" => reason).increment(1);
+    Problem::too_many(u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX))
+}
+
+fn at_once(permits: u32) -> usize {
+    usize::try_from(permits).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }

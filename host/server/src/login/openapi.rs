@@ -120,8 +120,8 @@ fn paths() -> Value {
             "put": takes(operation("mark_read", "Mark a conversation as read; never moves back", ""), "Marker"),
         },
         "/v1/token": {
-            "post": operation("renew", "A new token; live links keep going", "Token"),
-            "delete": operation("logout", "Make the token invalid; links that use it end", ""),
+            "post": operation("renew", "A new token, for the user as he is now; live links keep going", "Token"),
+            "delete": operation("logout", "Make the token and its renewals invalid; links that use them end", ""),
         },
         "/v1/openapi.json": { "get": open(operation("openapi", "This description", "Any")) },
     })

@@ -11,6 +11,7 @@ use postern_guest::{
     },
 };
 
+use super::live::Moment;
 use crate::{
     clock,
     listen::wire::{ListenerName, Origin},
@@ -27,6 +28,15 @@ pub struct Identified {
     pub grant: Grant,
     /// The method of an AUTH exchange, for the CONNACK and later re-authentication.
     pub method: Option<Text>,
+    /// When the credentials were brought: a revocation since then may concern them.
+    pub since: Moment,
+}
+
+impl Identified {
+    /// What revocations know the sign-in by: the login that its token came of, and the token.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        [&self.grant.family, &self.grant.token_id].into_iter().flatten().cloned()
+    }
 }
 
 /// The other end of an AUTH exchange.
@@ -61,6 +71,7 @@ pub async fn identify<P: Challenged>(
     origin: &Origin,
     peer: &mut P,
 ) -> Result<Identified, Refusal> {
+    let since = node.live.moment();
     let Some(method) = connect.auth_method.clone() else {
         let credential = match (&connect.user_name, &connect.password) {
             (None, None) => Credential::Anonymous,
@@ -70,7 +81,7 @@ pub async fn identify<P: Challenged>(
             }),
         };
         return match verify(node, client_id, credential, origin).await? {
-            Outcome::Granted(grant) => Ok(Identified { grant, method: None }),
+            Outcome::Granted(grant) => Ok(Identified { grant, method: None, since }),
             Outcome::Challenge(_) => Err(Refusal::BadMethod),
         };
     };
@@ -90,10 +101,11 @@ pub async fn exchange<P: Challenged>(
     start: Vec<u8>,
     peer: &mut P,
 ) -> Result<Identified, Refusal> {
+    let since = node.live.moment();
     let mut credential = Credential::AuthStart(AuthData { method: method.to_string(), data: start.clone() });
     for _ in 0..ROUNDS {
         let challenge = match verify(node, client_id, credential, origin).await? {
-            Outcome::Granted(grant) => return Ok(Identified { grant, method: Some(method) }),
+            Outcome::Granted(grant) => return Ok(Identified { grant, method: Some(method), since }),
             Outcome::Challenge(challenge) => challenge,
         };
         let ask = Auth {

@@ -7,14 +7,16 @@ use postern_broker::{
     topic::TopicName,
     wire::{Auth, ConnAck, Connect, Packet, ReasonCode, Text, Version},
 };
+use tokio::time::Instant;
 use tracing::{debug, info};
 use ulid::Ulid;
 
 use super::{
     auth::{Challenged, Identified, identify, transport},
+    ending::FAREWELL,
     framed::{End, Framed},
     link::Pump,
-    live::Expiry,
+    live::SignIn,
     publish::Sender,
     rights::Rights,
 };
@@ -39,11 +41,11 @@ impl Challenged for Asking<'_> {
     }
 }
 
-/// Signs a client in; what comes out is a link that only has to be run.
+/// Signs a client in by that time; what comes out is a link that only has to be run.
 ///
 /// A refusal has been told to the peer, counted and logged when this returns None.
-pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, patience: Duration) -> Option<Pump> {
-    let connect = match tokio::time::timeout(patience, conn.next()).await {
+pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, by: Instant) -> Option<Pump> {
+    let connect = match tokio::time::timeout_at(by, conn.next()).await {
         Ok(Ok(Packet::Connect(connect))) => connect,
         Ok(Ok(_)) => {
             return refuse_silently(&origin, &Refusal::Packet(ReasonCode::ProtocolError, "no CONNECT"));
@@ -51,7 +53,7 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, patience
         Ok(Err(End::Refused(fault))) => {
             if let Some(version) = fault.connack_version() {
                 let ack = ConnAck { reason: fault.reason, ..ConnAck::default() };
-                tell(&mut conn, ack, version, patience).await;
+                tell(&mut conn, ack, version).await;
             }
             return refuse_silently(&origin, &fault.into());
         }
@@ -63,7 +65,7 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, patience
     };
     let version = connect.version;
     conn.set_version(version);
-    let signed = tokio::time::timeout(patience, open(&node, &mut conn, &connect, &origin));
+    let signed = tokio::time::timeout_at(by, open(&node, &mut conn, &connect, &origin));
     let refusal = match signed.await {
         Ok(Ok(opened)) => {
             conn.trust();
@@ -78,17 +80,17 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, patience
     if connect.request_problem_information {
         ack.reason_string = Some(Text::from(refusal.told()));
     }
-    tell(&mut conn, ack, version, patience).await;
+    tell(&mut conn, ack, version).await;
     None
 }
 
 /// A CONNACK that refuses, and the end; a peer that does not read it is left.
-async fn tell(conn: &mut Framed, ack: ConnAck, version: Version, patience: Duration) {
+async fn tell(conn: &mut Framed, ack: ConnAck, version: Version) {
     let told = async {
         conn.send(&Packet::ConnAck(Box::new(ack)), version).await?;
         conn.finish().await
     };
-    let _ = tokio::time::timeout(patience, told).await;
+    let _ = tokio::time::timeout(FAREWELL, told).await;
 }
 
 /// Before a CONNECT there is nobody to answer [MQTT-3.1.0-1]: the link is closed and counted.
@@ -104,8 +106,7 @@ struct Opened {
     sender: Arc<Sender>,
     version: Version,
     keep_alive: Option<Duration>,
-    expiry: Arc<Expiry>,
-    token: Option<String>,
+    signed_in: Arc<SignIn>,
     method: Option<Text>,
 }
 
@@ -113,7 +114,7 @@ impl Opened {
     fn into_pump(self, node: Arc<Node>, conn: Framed, origin: Origin) -> Pump {
         let mut pump = Pump::new(node, conn, self.link, self.sender, self.version, origin)
             .keep_alive(self.keep_alive)
-            .token(self.token, self.expiry, self.method);
+            .signed_in(self.signed_in, self.method);
         pump.welcome();
         pump
     }
@@ -128,7 +129,9 @@ async fn open(
     let (client_id, assigned) = client_id(connect)?;
     let mut peer = Asking { conn, version: connect.version };
     // Rule 7: nothing of the session that the client id names is touched before this.
-    let Identified { grant, method } = identify(node, connect, &client_id, origin, &mut peer).await?;
+    let identified = identify(node, connect, &client_id, origin, &mut peer).await?;
+    let names: Vec<String> = identified.names().collect();
+    let Identified { grant, method, since } = identified;
     let rights = Rights::compile(&grant.rights)
         .map_err(|e| Refusal::Unavailable("sign-in", format!("the token role's grant: {e}")))?;
     let profile: Option<crate::control::wire::Profile> = grant.profile.map(Into::into);
@@ -144,11 +147,10 @@ async fn open(
     }
     let key = SessionKey { owner: profile.as_ref().map(|p| Text::from(p.user.as_str())), client_id };
     let partners = grant.partners.into_iter().map(Into::into).collect();
-    let sender = Arc::new(Sender::new(key.clone(), profile, partners, rights, transport(origin.listener)));
-    let expiry = Expiry::new(grant.expires_at);
-    if let Some(token) = &grant.token_id {
-        node.live.register(token, &key, &expiry).map_err(|_| Refusal::BadCredentials("revoked"))?;
-    }
+    let signed_in = node.live.sign_in(names, &key, grant.expires_at, since);
+    let signed_in = signed_in.map_err(|_| Refusal::BadCredentials("revoked"))?;
+    let sender = Sender::new(key.clone(), profile, partners, rights, transport(origin.listener));
+    let sender = Arc::new(sender.signed_in(&signed_in));
 
     // No await from here on: a session that is open has a pump.
     let now = clock::now();
@@ -201,10 +203,11 @@ async fn open(
         ..ConnAck::default()
     };
     let link = Arc::new(opened.link);
+    signed_in.attach(&link, &node.broker);
     link.send(Packet::ConnAck(Box::new(ack)));
     // [MQTT-3.1.2-22]: one and a half times the keep alive.
     let keep_alive = (keep_alive_secs > 0).then(|| Duration::from_millis(u64::from(keep_alive_secs) * 1_500));
-    Ok(Opened { link, sender, version: connect.version, keep_alive, expiry, token: grant.token_id, method })
+    Ok(Opened { link, sender, version: connect.version, keep_alive, signed_in, method })
 }
 
 /// The client's id, or one that the server assigns [MQTT-3.1.3-6]; the second tells which.

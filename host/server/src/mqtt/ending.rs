@@ -12,7 +12,7 @@ use super::{framed::End, link::Pump};
 use crate::{clock, refuse::Refusal};
 
 /// How long a peer may take to read its last packet, and the journal to settle what it says.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Why a link ends.
 #[derive(Debug)]
@@ -65,7 +65,12 @@ impl Pump {
                     let told = self.conn.send(&farewell, Version::V5);
                     let _ = tokio::time::timeout(FAREWELL, told).await;
                 }
-                Close::Lost
+                if refusal.ends_sign_in() {
+                    // The will was to be said by one who may speak: it is dropped, the session stays.
+                    Close::Normal { session_expiry_secs: None }
+                } else {
+                    Close::Lost
+                }
             }
             Some(Ending::Gone) | None => Close::Lost,
         };
@@ -73,9 +78,6 @@ impl Pump {
         let due = self.link.close(close, clock::now());
         if self.node.broker.session(&self.sender.key).is_none() {
             self.node.ids.forget(&self.sender.key);
-        }
-        if let Some(token) = &self.token {
-            self.node.live.forget(token, &self.expiry);
         }
         if let Some(due) = due {
             super::will::publish(self.node.clone(), due);

@@ -23,13 +23,15 @@ use crate::control::{
 
 /// Messages that may wait on one link before it is read no further.
 const PENDING: usize = 2_048;
+/// The same in bytes; one read more may be on top.
+const PENDING_BYTES: usize = 4 << 20;
 
 /// What a message is owed when it is done: nothing for QoS 0.
 pub type Receipt = Option<(PacketId, QoS)>;
 
 enum Pending {
     /// Submitted together, answered together.
-    Committing(Vec<Receipt>, oneshot::Receiver<Vec<Outcome>>),
+    Committing(Vec<Receipt>, oneshot::Receiver<Vec<Outcome>>, usize),
     /// Only waits for its turn.
     Routing(Receipt, Arc<Message>),
     /// Refused, and told in its turn.
@@ -57,6 +59,9 @@ pub struct Inflow {
     gathered: Vec<(Receipt, Incoming)>,
     pending: VecDeque<Pending>,
     count: usize,
+    /// Of all that is gathered or pending, and of that what is gathered.
+    bytes: usize,
+    gathered_bytes: usize,
 }
 
 impl Inflow {
@@ -67,7 +72,7 @@ impl Inflow {
 
     /// Whether more may be read.
     pub fn has_room(&self) -> bool {
-        self.question.is_none() && self.count < PENDING
+        self.question.is_none() && self.count < PENDING && self.bytes < PENDING_BYTES
     }
 
     /// Whether a message waits for an answer of the directory: nothing behind it may be applied.
@@ -93,6 +98,8 @@ impl Inflow {
     /// A message to be stored; submitted with its neighbours at [`Inflow::submit`].
     pub fn store(&mut self, receipt: Receipt, incoming: Incoming) {
         self.count += 1;
+        self.bytes += incoming.cost();
+        self.gathered_bytes += incoming.cost();
         self.gathered.push((receipt, incoming));
     }
 
@@ -108,6 +115,7 @@ impl Inflow {
         }
         self.submit(ingest);
         self.count += 1;
+        self.bytes += message.size();
         self.pending.push_back(Pending::Routing(receipt, message));
         None
     }
@@ -141,15 +149,17 @@ impl Inflow {
             return;
         }
         let (receipts, messages) = std::mem::take(&mut self.gathered).into_iter().unzip();
-        self.pending.push_back(Pending::Committing(receipts, ingest.submit(messages)));
+        let bytes = std::mem::take(&mut self.gathered_bytes);
+        self.pending.push_back(Pending::Committing(receipts, ingest.submit(messages), bytes));
     }
 
     /// What is done, as far as its turn has come.
     pub fn poll_done(&mut self, cx: &mut Context<'_>, done: &mut Vec<Done>) {
         while let Some(front) = self.pending.front_mut() {
-            if let Pending::Committing(receipts, answer) = front {
+            if let Pending::Committing(receipts, answer, bytes) = front {
                 let Poll::Ready(outcomes) = std::pin::Pin::new(answer).poll(cx) else { return };
-                let receipts = std::mem::take(receipts);
+                let (receipts, bytes) = (std::mem::take(receipts), *bytes);
+                self.bytes = self.bytes.saturating_sub(bytes);
                 // The ingest tasks answer every submission; without an answer they are gone.
                 let outcomes = outcomes
                     .unwrap_or_else(|_| vec![Outcome::Unavailable("stopping".to_owned()); receipts.len()]);
@@ -160,7 +170,10 @@ impl Inflow {
             }
             self.count = self.count.saturating_sub(1);
             match self.pending.pop_front() {
-                Some(Pending::Routing(receipt, message)) => done.push(Done::Route(receipt, message)),
+                Some(Pending::Routing(receipt, message)) => {
+                    self.bytes = self.bytes.saturating_sub(message.size());
+                    done.push(Done::Route(receipt, message));
+                }
                 Some(Pending::Refused(receipt, refusal)) => done.push(Done::Refused(receipt, refusal)),
                 Some(Pending::Repeated(receipt)) => done.push(Done::Repeated(receipt)),
                 Some(Pending::Committing(..)) | None => return,

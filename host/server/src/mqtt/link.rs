@@ -21,7 +21,8 @@ use postern_broker::{
 use tokio::time::{Instant, Sleep};
 
 use super::{
-    ending::Ending, feed::Feed, framed::Framed, inflow::Inflow, live::Expiry, publish::Sender, reauth::Reauth,
+    ending::Ending, feed::Feed, framed::Framed, inflow::Inflow, live::SignIn, pace::Pace, publish::Sender,
+    reauth::Reauth,
 };
 use crate::{clock, listen::wire::Origin, node::Node, refuse::Refusal};
 
@@ -39,21 +40,22 @@ pub struct Pump {
     pub(super) version: Version,
     pub(super) origin: Origin,
     pub(super) inflow: Inflow,
-    pub(super) expiry: Arc<Expiry>,
-    pub(super) token: Option<String>,
+    pub(super) signed_in: Option<Arc<SignIn>>,
     pub(super) method: Option<Text>,
     pub(super) reauth: Option<Box<Reauth>>,
     pub(super) ending: Option<Ending>,
     /// Packets read and not yet applied: one before them waits for an answer.
-    backlog: VecDeque<Packet>,
+    pub(super) backlog: VecDeque<Packet>,
+    /// How fast its messages are applied.
+    pub(super) pace: Option<Box<Pace>>,
     pub(super) feed: Option<Box<Feed>>,
     /// What is encoded may be written when the journal is settled so far.
     pub(super) mark: Mark,
     /// Where the journal was asked to wake us.
     asked: Mark,
-    keep_alive: Option<Duration>,
-    heard: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
+    pub(super) keep_alive: Option<Duration>,
+    pub(super) heard: Instant,
+    pub(super) timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pump {
@@ -66,6 +68,7 @@ impl Pump {
         version: Version,
         origin: Origin,
     ) -> Self {
+        let pace = Pace::of(&node.limits);
         Pump {
             node,
             conn,
@@ -74,12 +77,12 @@ impl Pump {
             version,
             origin,
             inflow: Inflow::default(),
-            expiry: Expiry::new(None),
-            token: None,
+            signed_in: None,
             method: None,
             reauth: None,
             ending: None,
             backlog: VecDeque::new(),
+            pace,
             feed: None,
             mark: Mark::default(),
             asked: Mark::default(),
@@ -95,9 +98,9 @@ impl Pump {
         self
     }
 
-    /// The token it signed in with, and how to sign in again.
-    pub fn token(mut self, token: Option<String>, expiry: Arc<Expiry>, method: Option<Text>) -> Self {
-        (self.token, self.expiry, self.method) = (token, expiry, method);
+    /// What it signed in with, and how to sign in again.
+    pub fn signed_in(mut self, signed_in: Arc<SignIn>, method: Option<Text>) -> Self {
+        (self.signed_in, self.method) = (Some(signed_in), method);
         self
     }
 
@@ -140,7 +143,8 @@ impl Pump {
 
     fn apply_backlog(&mut self, now: Timestamp) -> bool {
         let mut moved = false;
-        while self.ending.is_none() && !self.inflow.is_asking() {
+        self.resume();
+        while self.ending.is_none() && !self.inflow.is_asking() && !self.is_held() {
             let Some(packet) = self.backlog.pop_front() else {
                 if self.backlog.capacity() > 64 {
                     self.backlog = VecDeque::new();
@@ -190,11 +194,13 @@ impl Pump {
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> bool {
-        let may_read = self.ending.is_none()
-            && self.backlog.is_empty()
-            && self.inflow.has_room()
-            && !self.conn.is_clogged();
+        let may_read = self.ending.is_none() && self.backlog.is_empty() && !self.conn.is_clogged();
         if !may_read {
+            return false;
+        }
+        if !self.inflow.has_room() || self.node.ingest.poll_room(cx).is_pending() {
+            // Who is not read cannot be heard.
+            self.heard = Instant::now();
             return false;
         }
         let mut packets = std::mem::take(&mut self.backlog).into();
@@ -265,44 +271,5 @@ impl Pump {
             self.asked = self.mark;
         }
         settled
-    }
-
-    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Timestamp) -> Poll<()> {
-        loop {
-            let Some((deadline, refusal)) = self.next_deadline(now) else {
-                self.timer = None;
-                return Poll::Pending;
-            };
-            if deadline <= Instant::now() && self.ending.is_none() {
-                self.refuse(refusal);
-                // What was under way is finished; the next poll ends the link.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if self.ending.is_some() {
-                return Poll::Pending; // a commit that is under way wakes us
-            }
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-            // A timer that goes off early is set anew; one that is late is what it costs to leave
-            // it alone at every packet.
-            if timer.deadline() > deadline || timer.is_elapsed() {
-                timer.as_mut().reset(deadline);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-        }
-    }
-
-    fn next_deadline(&self, now: Timestamp) -> Option<(Instant, Refusal)> {
-        let silence = self.keep_alive.map(|k| (self.heard + k, Refusal::KeepAlive));
-        let expiry = match self.expiry.at() {
-            u64::MAX => None,
-            at => Some((Instant::now() + Duration::from_millis(at.saturating_sub(now.0)), Refusal::Expired)),
-        };
-        match (silence, expiry) {
-            (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
-            (a, b) => a.or(b),
-        }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod connect;
+mod deadlines;
 mod ending;
 mod feed;
 pub mod framed;
@@ -13,6 +14,7 @@ pub mod inflow;
 pub mod keep;
 pub mod link;
 pub mod live;
+mod pace;
 pub mod publish;
 mod reauth;
 mod receive;

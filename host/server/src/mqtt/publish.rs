@@ -12,7 +12,7 @@ use postern_broker::{
     wire::{MessageProperties, QoS, Text},
 };
 use postern_guest::{
-    CallError, FailureRule,
+    CallError, Down, FailureRule,
     roles::{
         classify::{self, Class, ClassifyError, Facts, Verdict},
         store::{self, Address as StoreAddress, Class as StoredClass},
@@ -21,8 +21,9 @@ use postern_guest::{
 };
 use ulid::Ulid;
 
-use super::rights::Rights;
+use super::{live::SignIn, rights::Rights};
 use crate::{
+    clock,
     control::{
         ingest::{Delivery, Incoming},
         people::relation,
@@ -48,6 +49,8 @@ pub struct Sender {
     pub rights: Rights,
     /// The link's transport.
     pub transport: Transport,
+    /// What it signed in with: a will outlives its link.
+    signed_in: Option<Arc<SignIn>>,
     memo: Mutex<Vec<Memo>>,
 }
 
@@ -97,7 +100,32 @@ impl Sender {
             client_id: key.client_id.to_string(),
             profile: profile.clone().map(Into::into),
         });
-        Sender { key, profile, as_classify_sees, partners, rights, transport, memo: Mutex::default() }
+        let memo = Mutex::default();
+        Sender { key, profile, as_classify_sees, partners, rights, transport, signed_in: None, memo }
+    }
+
+    /// The same, as long as it is signed in.
+    #[must_use]
+    pub fn signed_in(mut self, signed_in: &Arc<SignIn>) -> Self {
+        self.signed_in = Some(signed_in.clone());
+        self
+    }
+
+    /// Whether the user is there and not locked, and the sign-in not over: for a will, whose link may
+    /// be long gone.
+    ///
+    /// # Errors
+    /// Why it may not speak any more; also when nobody knows.
+    pub async fn may_still_speak(&self, node: &Node) -> Result<(), String> {
+        if self.signed_in.as_ref().is_some_and(|signed_in| !signed_in.is_good(clock::now().0)) {
+            return Err("its sign-in is over".to_owned());
+        }
+        let Some(profile) = &self.profile else { return Ok(()) };
+        match node.people.person(&profile.user).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err("its user is locked or gone".to_owned()),
+            Err(denied) => Err(denied.to_string()),
+        }
     }
 
     /// Decides about one message.
@@ -163,15 +191,24 @@ impl Sender {
     fn relation(&self, node: &Node, address: &Address<'_>) -> Result<Relation, Admitted> {
         let Some(sender) = &self.profile else { return Ok(Relation::Unrelated) };
         match *address {
-            Address::User { to, .. } | Address::Note { user: to } => match node.people.known_person(to) {
-                Some(Some(addressee)) => Ok(relation(sender, &self.partners, &addressee)),
-                // Whether a user exists is nobody's business who may not write to them.
-                Some(None) => Ok(Relation::Unrelated),
-                None => {
-                    let (people, to) = (node.people.clone(), to.to_owned());
-                    Err(Admitted::Ask(Box::pin(async move { people.person(&to).await.map(drop) })))
+            Address::User { to, .. } | Address::Note { user: to } => {
+                let Some(own) = node.people.known_sender(&sender.user) else {
+                    let (people, user) = (node.people.clone(), sender.user.clone());
+                    return Err(Admitted::Ask(Box::pin(async move { people.sender(&user).await.map(drop) })));
+                };
+                match (own, node.people.known_person(to)) {
+                    // The token is from the login: who has left since is related to whom he is now.
+                    (Some(own), Some(Some(addressee))) => {
+                        Ok(relation(&own.profile, &own.partners, &addressee))
+                    }
+                    // Whether a user exists is nobody's business who may not write to them.
+                    (None, _) | (_, Some(None)) => Ok(Relation::Unrelated),
+                    (_, None) => {
+                        let (people, to) = (node.people.clone(), to.to_owned());
+                        Err(Admitted::Ask(Box::pin(async move { people.person(&to).await.map(drop) })))
+                    }
                 }
-            },
+            }
             Address::Group { group, .. } => match node.people.known_members(group) {
                 Some(Some(members)) if members.binary_search(&sender.user).is_ok() => Ok(Relation::Member),
                 Some(_) => Ok(Relation::Unrelated),
@@ -206,21 +243,13 @@ impl Sender {
             Ok(verdict) => Ok(verdict),
             Err(CallError::Answer(ClassifyError::Refused(why))) => Err(Refusal::ByRule(why)),
             Err(CallError::Answer(ClassifyError::Unavailable(why))) => {
-                self.without_classify(node, address, why)
+                without_classify(node, address, relation, why)
             }
-            Err(CallError::Down(down)) => self.without_classify(node, address, down.to_string()),
-        }
-    }
-
-    /// C6: classification may fail to the class of the topic's prefix.
-    fn without_classify(&self, node: &Node, address: &Address<'_>, why: String) -> Result<Verdict, Refusal> {
-        metrics::counter!("postern_classify_fallback_total").increment(1);
-        match node.classify_failure {
-            FailureRule::Prefix => {
-                let class = if node.all_other { Class::Other } else { address.class() };
-                Ok(Verdict { class, payload: None, holds: false })
+            // A crowd is no failure: whoever makes one must not get past the rules by it.
+            Err(CallError::Down(Down::Busy)) => {
+                Err(Refusal::Unavailable("classification", Down::Busy.to_string()))
             }
-            FailureRule::Closed => Err(Refusal::Unavailable("classification", why)),
+            Err(CallError::Down(down)) => without_classify(node, address, relation, down.to_string()),
         }
     }
 
@@ -256,23 +285,27 @@ impl Sender {
             {
                 return Admitted::Refuse(Refusal::NotAllowed("publish for another user"));
             }
-            Address::User { to, id, .. } => (StoreAddress::User(to.to_owned()), vec![to.to_owned()], id),
-            Address::Note { user } => (StoreAddress::User(user.to_owned()), vec![user.to_owned()], None),
+            Address::User { to, id, .. } => {
+                (StoreAddress::User(to.to_owned()), Arc::new(vec![to.to_owned()]), id)
+            }
+            Address::Note { user } => {
+                (StoreAddress::User(user.to_owned()), Arc::new(vec![user.to_owned()]), None)
+            }
             Address::Group { group, id, .. } => match node.people.known_members(group) {
-                Some(Some(members)) => (StoreAddress::Group(group.to_owned()), members.to_vec(), id),
+                Some(Some(members)) => (StoreAddress::Group(group.to_owned()), members, id),
                 Some(None) => return Admitted::Refuse(Refusal::NotAllowed("publish to this group")),
                 None => return Admitted::Ask(ask_members(node, group)),
             },
             Address::NoteAll => match node.people.known_members("*") {
-                Some(Some(everyone)) => (StoreAddress::Everyone, everyone.to_vec(), None),
-                Some(None) => (StoreAddress::Everyone, Vec::new(), None),
+                Some(Some(everyone)) => (StoreAddress::Everyone, everyone, None),
+                Some(None) => (StoreAddress::Everyone, Arc::default(), None),
                 None => return Admitted::Ask(ask_members(node, "*")),
             },
             _ => return Admitted::Refuse(Refusal::Topic("the topic's prefix is not the message's class")),
         };
         // A14: the sender's other devices get it too.
         if let Err(at) = recipients.binary_search(&profile.user) {
-            recipients.insert(at, profile.user.clone());
+            Arc::make_mut(&mut recipients).insert(at, profile.user.clone());
         }
         let id = match message_id(&message, id) {
             Ok(Some(id)) => id,
@@ -298,6 +331,34 @@ impl Sender {
         let delivery = Delivery { message: Arc::new(message), from: from.cloned() };
         Admitted::Store(Box::new(Incoming { stored, delivery }))
     }
+}
+
+/// C6: classification may fail to the class of the topic's prefix. What the host knows by itself holds
+/// all the same: strangers do not write to each other, and a client speaks for nobody but itself.
+fn without_classify(
+    node: &Node,
+    address: &Address<'_>,
+    relation: Relation,
+    why: String,
+) -> Result<Verdict, Refusal> {
+    metrics::counter!("postern_classify_fallback_total").increment(1);
+    let class = match (node.classify_failure, address) {
+        (FailureRule::Closed, _) => return Err(Refusal::Unavailable("classification", why)),
+        (FailureRule::Prefix, _) if node.all_other => Class::Other,
+        (FailureRule::Prefix, Address::User { .. } | Address::Group { .. }) => {
+            if relation == Relation::Unrelated {
+                return Err(Refusal::NotAllowed("write to this addressee"));
+            }
+            Class::Instant
+        }
+        // Only a plugin can say who may send these.
+        (
+            FailureRule::Prefix,
+            Address::Note { .. } | Address::NoteAll | Address::Status { .. } | Address::Instruction,
+        ) => return Err(Refusal::Unavailable("classification", why)),
+        (FailureRule::Prefix, Address::Command | Address::Other) => address.class(),
+    };
+    Ok(Verdict { class, payload: None, holds: false })
 }
 
 fn ask_members(node: &Node, group: &str) -> Question {

@@ -99,7 +99,8 @@ impl Pump {
     /// The link goes on under a new grant of the same user and device: what it may not do any more
     /// ends, and presence and stored messages start or stop.
     fn take_grant(&mut self, identified: Identified) -> Result<Text, Refusal> {
-        let Identified { grant, method } = identified;
+        let names: Vec<String> = identified.names().collect();
+        let Identified { grant, method, since } = identified;
         let profile: Option<crate::control::wire::Profile> = grant.profile.map(Into::into);
         let same_user = profile.as_ref().map(|p| &p.user) == self.sender.profile.as_ref().map(|p| &p.user);
         if !same_user || grant.client_id != *self.sender.key.client_id {
@@ -107,19 +108,17 @@ impl Pump {
         }
         let rights = Rights::compile(&grant.rights)
             .map_err(|e| Refusal::Unavailable("sign-in", format!("the token role's grant: {e}")))?;
-        if let Some(token) = &grant.token_id {
-            let key = &self.sender.key;
-            if let Some(old) = &self.token {
-                self.node.live.forget(old, &self.expiry);
-            }
-            self.expiry.set(grant.expires_at);
-            let registered = self.node.live.register(token, key, &self.expiry);
-            registered.map_err(|_| Refusal::BadCredentials("revoked"))?;
+        let signed_in = self.node.live.sign_in(names, &self.sender.key, grant.expires_at, since);
+        let signed_in = signed_in.map_err(|_| Refusal::BadCredentials("revoked"))?;
+        if let Some(former) = &self.signed_in {
+            former.detach();
         }
+        signed_in.attach(&self.link, &self.node.broker);
         let partners = grant.partners.into_iter().map(Into::into).collect();
         let transport = self.sender.transport;
-        self.sender = Arc::new(Sender::new(self.sender.key.clone(), profile, partners, rights, transport));
-        self.token = grant.token_id;
+        let sender = Sender::new(self.sender.key.clone(), profile, partners, rights, transport);
+        self.sender = Arc::new(sender.signed_in(&signed_in));
+        self.signed_in = Some(signed_in);
         self.withdraw_forbidden();
         self.welcome();
         info!(peer = %self.origin.peer, "signed in again");

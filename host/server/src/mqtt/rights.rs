@@ -52,10 +52,16 @@ impl Rights {
         any(&self.publish.allow) && !any(&self.publish.deny)
     }
 
-    /// Whether everything that `filter` matches may be received.
+    /// Whether `filter` may be subscribed to. What it matches beside and is denied is kept back from
+    /// the session by [`Rights::denied`].
     pub fn may_subscribe(&self, filter: &TopicFilter) -> bool {
         let covered = |filters: &[TopicFilter]| filters.iter().any(|f| covers(f.matched(), filter.matched()));
         covered(&self.subscribe.allow) && !covered(&self.subscribe.deny)
+    }
+
+    /// Topics that no subscription may bring, however wide it is.
+    pub fn denied(&self) -> &[TopicFilter] {
+        &self.subscribe.deny
     }
 }
 
@@ -106,9 +112,19 @@ mod tests {
     fn a_subscription_must_be_covered_whole() {
         let r = rights(&["im/u/bob/+", "plant/#"], &["plant/secret/#"]);
         assert!(r.may_subscribe(&filter("im/u/bob/+")));
-        assert!(r.may_subscribe(&filter("plant/+/temp")));
         assert!(!r.may_subscribe(&filter("im/#")));
         assert!(!r.may_subscribe(&filter("plant/secret/x")));
+        assert!(!r.may_subscribe(&filter("plant/secret/#")));
+    }
+
+    #[test]
+    fn a_wider_subscription_is_granted_and_the_denied_part_kept_back() {
+        let r = rights(&["plant/#"], &["plant/secret/#"]);
+        for wider in ["plant/#", "plant/+/temp"] {
+            assert!(r.may_subscribe(&filter(wider)), "{wider}");
+        }
+        let kept_back = |topic| r.denied().iter().any(|deny| deny.matches(&name(topic)));
+        assert!(kept_back("plant/secret/temp") && !kept_back("plant/7/temp"));
     }
 
     #[test]

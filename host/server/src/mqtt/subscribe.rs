@@ -65,9 +65,10 @@ impl Pump {
         self.link.unsubscribe(unsubscribe.packet_id, &filters);
     }
 
-    /// Ends subscriptions that the grant does not allow any more: at a resumed session, and when a
-    /// grant has changed.
+    /// Ends subscriptions that the grant does not allow any more, and keeps back what it denies: at
+    /// sign-in, and when a grant has changed.
     pub(super) fn withdraw_forbidden(&self) {
+        self.link.deny(self.sender.rights.denied());
         for filter in self.link.subscriptions() {
             if !self.sender.rights.may_subscribe(&filter) {
                 self.link.withdraw(&filter);

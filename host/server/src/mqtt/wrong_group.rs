@@ -1,14 +1,13 @@
 //! A node without the broker role refuses MQTT chat (A2), and says where to turn as well as MQTT can.
 
-use std::time::Duration;
-
 use postern_broker::wire::{ConnAck, Packet, Text};
+use tokio::time::Instant;
 
 use super::framed::Framed;
 use crate::refuse::Refusal;
 
-/// Reads the CONNECT and refuses it.
-pub async fn refuse(mut conn: Framed, patience: Duration) {
+/// Reads the CONNECT and refuses it, by that time.
+pub async fn refuse(mut conn: Framed, by: Instant) {
     let refused = async {
         if let Ok(Packet::Connect(connect)) = conn.next().await {
             let refusal = Refusal::WrongGroup;
@@ -22,5 +21,5 @@ pub async fn refuse(mut conn: Framed, patience: Duration) {
             let _ = conn.finish().await;
         }
     };
-    let _ = tokio::time::timeout(patience, refused).await;
+    let _ = tokio::time::timeout_at(by, refused).await;
 }

@@ -121,7 +121,15 @@ fn filled_in_words_are_one_level() {
 #[test]
 fn records_are_read_as_they_were_written() {
     let Holder { profile, partners, client_id } = holder("alice", "phone");
-    let record = Record { profile, partners, client_id, login_at: 1, expires_at: u64::MAX, revoked: true };
+    let record = Record {
+        profile,
+        partners,
+        client_id,
+        login_at: 1,
+        expires_at: u64::MAX,
+        family: "f".into(),
+        revoked: true,
+    };
     let bytes = record.encode();
     assert_eq!(format!("{:?}", Record::decode(&bytes).unwrap()), format!("{record:?}"));
     for cut in 0..bytes.len() {

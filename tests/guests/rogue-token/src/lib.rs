@@ -25,8 +25,16 @@ rogue::lifecycle!(Ok(()));
 /// 2100.
 const LATE: u64 = 4_102_444_800_000;
 
+/// Misbehaves for user `boom`, or, told `when = "revoke"`, in revoking alone.
 fn obey(user: &str) -> Mode {
+    if revokes_badly() {
+        return Mode::Well;
+    }
     orders().carry_out(user == "boom", log)
+}
+
+fn revokes_badly() -> bool {
+    orders().when.as_deref() == Some("revoke")
 }
 
 fn issued(token_id: String, mode: Mode) -> Result<Issued, TokenError> {
@@ -51,6 +59,7 @@ fn grant(token_id: &str, attempt: &Attempt, mode: Mode) -> Grant {
     let (org, department, title) = ("rogue".to_owned(), String::new(), String::new());
     Grant {
         token_id: Some(token_id.to_owned()),
+        family: None,
         profile: Some(Profile { user, name, org, department, title, groups: vec!["rogues".into()] }),
         partners: Vec::new(),
         client_id: client_id.to_owned(),
@@ -83,11 +92,14 @@ impl Guest for Plugin {
         }
         Ok(Outcome::Granted(grant))
     }
-    fn renew(token_id: String, _: u64) -> Result<Issued, TokenError> {
+    fn renew(token_id: String, _: Holder, _: u64) -> Result<Issued, TokenError> {
         let mode = obey(token_id.split('.').next().unwrap_or_default());
         issued(token_id, mode)
     }
     fn revoke(_: Selector, _: u64) -> Result<Vec<String>, TokenError> {
+        if revokes_badly() {
+            orders().carry_out(true, log);
+        }
         Ok(Vec::new())
     }
 }
