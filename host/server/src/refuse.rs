@@ -60,7 +60,9 @@ impl Refusal {
     pub fn reason_code(&self) -> ReasonCode {
         match self {
             Refusal::Packet(code, _) | Refusal::Closed(code) => *code,
-            Refusal::TooSlow | Refusal::KeepAlive => ReasonCode::KeepAliveTimeout,
+            // In a CONNACK, which has no code of its own for it (MQTT 5, table 3-1).
+            Refusal::TooSlow => ReasonCode::UnspecifiedError,
+            Refusal::KeepAlive => ReasonCode::KeepAliveTimeout,
             Refusal::BadCredentials(_) => ReasonCode::BadUserNameOrPassword,
             Refusal::BadMethod => ReasonCode::BadAuthenticationMethod,
             Refusal::ClientId => ReasonCode::ClientIdentifierNotValid,

@@ -136,5 +136,5 @@ fn records_are_read_as_they_were_written() {
         assert!(Record::decode(&bytes[..cut]).is_none(), "cut at {cut}");
     }
     assert!(Record::decode(&[&bytes[..], &[0]].concat()).is_none());
-    assert!(Record::decode(&[&[2], &bytes[1..]].concat()).is_none());
+    assert!(Record::decode(&[&[3], &bytes[1..]].concat()).is_none());
 }
