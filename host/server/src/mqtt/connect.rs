@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use postern_broker::{
     Link, Open, SessionKey, Will,
     topic::TopicName,
-    wire::{Auth, ConnAck, Connect, Packet, ReasonCode, Text, Version},
+    wire::{Auth, ConnAck, Connect, Packet, ReasonCode, Text, Version, payload_is_as_declared},
 };
 use tracing::{debug, info};
 use ulid::Ulid;
@@ -62,7 +62,7 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, patience
         Err(_) => return refuse_silently(&origin, &Refusal::TooSlow),
     };
     let version = connect.version;
-    conn.set_version(version);
+    conn.learn(version, connect.maximum_packet_size);
     let signed = tokio::time::timeout(patience, open(&node, &mut conn, &connect, &origin));
     let refusal = match signed.await {
         Ok(Ok(opened)) => {
@@ -74,7 +74,7 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, patience
     };
     refusal.count();
     info!(peer = %origin.peer, listener = origin.listener.as_str(), %refusal, "sign-in refused");
-    let mut ack = ConnAck { reason: refusal.reason_code(), ..ConnAck::default() };
+    let mut ack = ConnAck { reason: refusal.connack_code(), ..ConnAck::default() };
     if connect.request_problem_information {
         ack.reason_string = Some(Text::from(refusal.told()));
     }
@@ -108,6 +108,7 @@ struct Opened {
     token: Option<String>,
     method: Option<Text>,
     messaging: bool,
+    outlives: bool,
 }
 
 impl Opened {
@@ -116,6 +117,7 @@ impl Opened {
             .keep_alive(self.keep_alive)
             .token(self.token, self.expiry, self.method)
             .messaging(self.messaging)
+            .outlives(self.outlives)
     }
 }
 
@@ -139,6 +141,9 @@ async fn open(
         Some(will) => Some(TopicName::new(will.topic.clone()).map_err(|_| Refusal::Topic("will topic"))?),
         None => None,
     };
+    if connect.will.as_ref().is_some_and(|will| !payload_is_as_declared(&will.properties, &will.payload)) {
+        return Err(Refusal::PayloadFormat);
+    }
     if will_topic.as_ref().is_some_and(|topic| !rights.may_publish(topic)) {
         return Err(Refusal::NotAllowed("publish to the will's topic"));
     }
@@ -214,6 +219,7 @@ async fn open(
         token: grant.token_id,
         method,
         messaging,
+        outlives: asked > 0,
     })
 }
 

@@ -8,25 +8,18 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use postern_broker::{
-    Close, Link, Timestamp,
-    wire::{Disconnect, Packet, ReasonCode, Text, Version},
+    Link, Timestamp,
+    wire::{Packet, ReasonCode, Text, Version},
 };
 use tokio::time::{Instant, Sleep};
-use tracing::{debug, info};
 
-use super::{
-    framed::{End, Framed},
-    inflow::Inflow,
-    live::Expiry,
-    publish::Sender,
-    reauth::Reauth,
-};
+use super::{ending::Ending, framed::Framed, inflow::Inflow, live::Expiry, publish::Sender, reauth::Reauth};
 use crate::{
     clock,
     control::{cursors::Device, welcome::Welcomed},
@@ -39,8 +32,6 @@ use crate::{
 const ROUNDS: usize = 8;
 /// Bytes encoded before they are written.
 const CHUNK: usize = 64 << 10;
-/// How long a peer may take to read its last packet.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -58,29 +49,20 @@ pub struct Pump {
     pub(super) method: Option<Text>,
     pub(super) reauth: Option<Box<Reauth>>,
     pub(super) ending: Option<Ending>,
+    /// The client asked for a session that outlives its link.
+    pub(super) outlives: bool,
     /// Packets read and not yet applied: one before them waits for an answer.
     backlog: VecDeque<Packet>,
-    feed: Option<Box<Feed>>,
+    pub(super) feed: Option<Box<Feed>>,
     keep_alive: Option<Duration>,
     heard: Instant,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// Stored messages for a signed-in device.
-struct Feed {
-    who: Welcomed,
+pub(super) struct Feed {
+    pub(super) who: Welcomed,
     work: Option<Work>,
-}
-
-/// Why a link ends.
-#[derive(Debug)]
-pub enum Ending {
-    /// DISCONNECT from the client.
-    Left(Close),
-    /// The network or the peer is gone.
-    Gone,
-    /// Refused; an MQTT 5 peer is told why.
-    Refused(Refusal),
 }
 
 impl Pump {
@@ -106,6 +88,7 @@ impl Pump {
             method: None,
             reauth: None,
             ending: None,
+            outlives: false,
             backlog: VecDeque::new(),
             feed: None,
             keep_alive: None,
@@ -138,6 +121,12 @@ impl Pump {
         };
         let begin: Work = Box::pin(who.clone().begin(self.node.clone(), self.link.clone()));
         self.feed = Some(Box::new(Feed { who, work: Some(begin) }));
+        self
+    }
+
+    /// Whether the client asked for a session that outlives its link.
+    pub fn outlives(mut self, outlives: bool) -> Self {
+        self.outlives = outlives;
         self
     }
 
@@ -214,19 +203,6 @@ impl Pump {
         if let Err(reason) = acked {
             self.refuse(Refusal::Packet(reason, "packet out of place"));
         }
-    }
-
-    fn disconnect(&mut self, disconnect: &Disconnect) {
-        let close = match disconnect.reason {
-            ReasonCode::DisconnectWithWill => {
-                Close::WithWill { session_expiry_secs: disconnect.session_expiry }
-            }
-            _ if disconnect.reason.is_error() => {
-                Close::WithWill { session_expiry_secs: disconnect.session_expiry }
-            }
-            _ => Close::Normal { session_expiry_secs: disconnect.session_expiry },
-        };
-        self.ending = Some(Ending::Left(close));
     }
 
     fn poll_feed(&mut self, cx: &mut Context<'_>) -> bool {
@@ -344,63 +320,5 @@ impl Pump {
             (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
             (a, b) => a.or(b),
         }
-    }
-
-    /// Ends the link with a refusal.
-    pub(super) fn refuse(&mut self, refusal: Refusal) {
-        refusal.count();
-        if self.ending.is_none() {
-            self.ending = Some(Ending::Refused(refusal));
-        }
-    }
-
-    fn end(&mut self, end: End) {
-        match end {
-            End::Gone(e) => {
-                debug!(peer = %self.origin.peer, error = %e, "link gone");
-                self.ending.get_or_insert(Ending::Gone);
-            }
-            End::Refused(fault) => self.refuse(fault.into()),
-        }
-    }
-
-    /// Tells the peer, ends the session's attachment, publishes the will, notes who left.
-    async fn finish(mut self) {
-        let close = match self.ending.take() {
-            Some(Ending::Left(close)) => close,
-            Some(Ending::Refused(refusal)) => {
-                info!(peer = %self.origin.peer, listener = self.origin.listener.as_str(), %refusal, "link ended");
-                if self.version == Version::V5 {
-                    let farewell = Disconnect {
-                        reason: refusal.reason_code(),
-                        reason_string: Some(Text::from(refusal.told())),
-                        ..Disconnect::default()
-                    };
-                    let farewell = Packet::Disconnect(farewell);
-                    let told = self.conn.send(&farewell, Version::V5);
-                    let _ = tokio::time::timeout(FAREWELL, told).await;
-                }
-                Close::Lost
-            }
-            Some(Ending::Gone) | None => Close::Lost,
-        };
-        if let Some(cursor) = self.link.take_cursor()
-            && let Some(feed) = &self.feed
-        {
-            self.node.cursors.note(&feed.who.device, cursor);
-        }
-        let due = self.link.close(close, clock::now());
-        if let Some(token) = &self.token {
-            self.node.live.forget(token, &self.expiry);
-        }
-        if let Some(due) = due {
-            super::will::publish(self.node.clone(), due);
-        }
-        if let Some(feed) = &self.feed
-            && feed.who.counted.load(Ordering::Acquire)
-        {
-            self.node.presence.left(&feed.who.profile, &feed.who.partners, &self.link).await;
-        }
-        let _ = tokio::time::timeout(FAREWELL, self.conn.finish()).await;
     }
 }

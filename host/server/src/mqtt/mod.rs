@@ -3,9 +3,11 @@
 //! CONNECT: [`connect`] → [`auth`] (role token) → [`rights`] → session → [`link`]
 //! PUBLISH: [`link`] → [`receive`] → [`publish`] (rights, role classify) → [`inflow`] (role store) → ack
 //! SUBSCRIBE: [`link`] → [`subscribe`] (rights) → session
+//! The end: [`link`] → [`ending`] (DISCONNECT, the will, who left)
 
 pub mod auth;
 pub mod connect;
+mod ending;
 pub mod framed;
 pub mod inflow;
 pub mod link;

@@ -13,8 +13,9 @@ use postern_broker::{
 use tracing::debug;
 
 use super::{
+    ending::Ending,
     inflow::{Done, Receipt},
-    link::{Ending, Pump},
+    link::Pump,
     publish::{Admitted, Arrived},
 };
 use crate::{

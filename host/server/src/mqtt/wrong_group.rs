@@ -14,7 +14,7 @@ pub async fn refuse(mut conn: Framed, patience: Duration) {
             let refusal = Refusal::WrongGroup;
             refusal.count();
             let ack = ConnAck {
-                reason: refusal.reason_code(),
+                reason: refusal.connack_code(),
                 reason_string: Some(Text::from(refusal.told())),
                 ..ConnAck::default()
             };

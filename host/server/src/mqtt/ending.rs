@@ -1,0 +1,106 @@
+//! The end of a live link: who ended it, and what the peer, the session and the others are told.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use postern_broker::{
+    Close,
+    wire::{Disconnect, Packet, ReasonCode, Text, Version},
+};
+use tracing::{debug, info};
+
+use super::{framed::End, link::Pump};
+use crate::{clock, refuse::Refusal};
+
+/// How long a peer may take to read its last packet.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why a link ends.
+#[derive(Debug)]
+pub enum Ending {
+    /// DISCONNECT from the client.
+    Left(Close),
+    /// The network or the peer is gone.
+    Gone,
+    /// Refused; an MQTT 5 peer is told why.
+    Refused(Refusal),
+}
+
+impl Pump {
+    /// DISCONNECT from the client. One that would prolong a session which was to end with its link is
+    /// none (MQTT 5, section 3.14.2.2.2), and spares no will.
+    pub(super) fn disconnect(&mut self, disconnect: &Disconnect) {
+        if !self.outlives && disconnect.session_expiry.is_some_and(|secs| secs > 0) {
+            let what = "DISCONNECT raises the session expiry interval from zero";
+            return self.refuse(Refusal::Packet(ReasonCode::ProtocolError, what));
+        }
+        let close = match disconnect.reason {
+            ReasonCode::DisconnectWithWill => {
+                Close::WithWill { session_expiry_secs: disconnect.session_expiry }
+            }
+            _ if disconnect.reason.is_error() => {
+                Close::WithWill { session_expiry_secs: disconnect.session_expiry }
+            }
+            _ => Close::Normal { session_expiry_secs: disconnect.session_expiry },
+        };
+        self.ending = Some(Ending::Left(close));
+    }
+
+    /// Ends the link with a refusal.
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        refusal.count();
+        if self.ending.is_none() {
+            self.ending = Some(Ending::Refused(refusal));
+        }
+    }
+
+    /// Its input has ended.
+    pub(super) fn end(&mut self, end: End) {
+        match end {
+            End::Gone(e) => {
+                debug!(peer = %self.origin.peer, error = %e, "link gone");
+                self.ending.get_or_insert(Ending::Gone);
+            }
+            End::Refused(fault) => self.refuse(fault.into()),
+        }
+    }
+
+    /// Tells the peer, ends the session's attachment, publishes the will, notes who left.
+    pub(super) async fn finish(mut self) {
+        let close = match self.ending.take() {
+            Some(Ending::Left(close)) => close,
+            Some(Ending::Refused(refusal)) => {
+                info!(peer = %self.origin.peer, listener = self.origin.listener.as_str(), %refusal, "link ended");
+                if self.version == Version::V5 {
+                    let farewell = Disconnect {
+                        reason: refusal.disconnect_code(),
+                        reason_string: Some(Text::from(refusal.told())),
+                        ..Disconnect::default()
+                    };
+                    let farewell = Packet::Disconnect(farewell);
+                    let told = self.conn.send(&farewell, Version::V5);
+                    let _ = tokio::time::timeout(FAREWELL, told).await;
+                }
+                Close::Lost
+            }
+            Some(Ending::Gone) | None => Close::Lost,
+        };
+        if let Some(cursor) = self.link.take_cursor()
+            && let Some(feed) = &self.feed
+        {
+            self.node.cursors.note(&feed.who.device, cursor);
+        }
+        let due = self.link.close(close, clock::now());
+        if let Some(token) = &self.token {
+            self.node.live.forget(token, &self.expiry);
+        }
+        if let Some(due) = due {
+            super::will::publish(self.node.clone(), due);
+        }
+        if let Some(feed) = &self.feed
+            && feed.who.counted.load(Ordering::Acquire)
+        {
+            self.node.presence.left(&feed.who.profile, &feed.who.partners, &self.link).await;
+        }
+        let _ = tokio::time::timeout(FAREWELL, self.conn.finish()).await;
+    }
+}
