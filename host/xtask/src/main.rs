@@ -10,6 +10,7 @@ mod plugins;
 mod server;
 mod setup;
 mod sh;
+mod statements;
 mod test;
 mod up;
 
