@@ -231,6 +231,13 @@ impl Peer {
         packets
     }
 
+    /// Ends the link without a DISCONNECT, as a network does that fails, and waits until the server has
+    /// noticed: what it has to do for the loss is done, or begun.
+    pub async fn cut(&mut self) {
+        self.stream.shutdown().await.ok();
+        self.closed().await;
+    }
+
     /// Waits until the server has closed; gives the bytes that came before, undecoded.
     pub async fn closed_after(&mut self) -> Vec<u8> {
         let read = async { while self.stream.read_buf(&mut self.input).await.unwrap_or(0) > 0 {} };
@@ -252,6 +259,15 @@ impl Peer {
             }
         };
         patiently("bytes", read).await
+    }
+
+    /// The next so many bytes, undecoded.
+    pub async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let read = async {
+            while self.input.len() < count && self.stream.read_buf(&mut self.input).await.unwrap_or(0) > 0 {}
+        };
+        patiently("bytes", read).await;
+        self.input.split_to(count).to_vec()
     }
 
     /// Everything that the server sends up to the answer to a PINGREQ: what it had to say so far.

@@ -35,6 +35,9 @@ pub enum Refusal {
     /// The topic is not one that the application knows, or its prefix and the class differ (A16).
     #[error("{0}")]
     Topic(&'static str),
+    /// The payload is not the UTF-8 that it is declared as (MQTT 5, section 3.3.2.3.2).
+    #[error("the payload is not the UTF-8 that it is declared as")]
+    PayloadFormat,
     /// A role that is needed is down, or storage is: temporary (C6).
     #[error("{0} is unavailable: {1}")]
     Unavailable(&'static str, String),
@@ -56,8 +59,27 @@ impl From<DecodeError> for Refusal {
 }
 
 impl Refusal {
-    /// The reason code of a CONNACK or DISCONNECT.
-    pub fn reason_code(&self) -> ReasonCode {
+    /// The reason code of a CONNACK, which has no keep alive timeout (MQTT 5, table 3-1).
+    pub fn connack_code(&self) -> ReasonCode {
+        match self.reason_code() {
+            ReasonCode::KeepAliveTimeout => ReasonCode::UnspecifiedError,
+            code => code,
+        }
+    }
+
+    /// The reason code of a DISCONNECT, which may carry fewer than a CONNACK (MQTT 5, table 3-10).
+    pub fn disconnect_code(&self) -> ReasonCode {
+        match self.reason_code() {
+            ReasonCode::BadUserNameOrPassword
+            | ReasonCode::BadAuthenticationMethod
+            | ReasonCode::ClientIdentifierNotValid => ReasonCode::NotAuthorized,
+            ReasonCode::ServerUnavailable => ReasonCode::ServerBusy,
+            code => code,
+        }
+    }
+
+    /// What it is, before it is put into the words of a packet.
+    fn reason_code(&self) -> ReasonCode {
         match self {
             Refusal::Packet(code, _) | Refusal::Closed(code) => *code,
             // In a CONNACK, which has no code of its own for it (MQTT 5, table 3-1).
@@ -68,6 +90,7 @@ impl Refusal {
             Refusal::ClientId => ReasonCode::ClientIdentifierNotValid,
             Refusal::NotAllowed(_) | Refusal::ByRule(_) => ReasonCode::NotAuthorized,
             Refusal::Topic(_) => ReasonCode::TopicNameInvalid,
+            Refusal::PayloadFormat => ReasonCode::PayloadFormatInvalid,
             Refusal::Unavailable(..) => ReasonCode::ServerUnavailable,
             Refusal::WrongGroup => ReasonCode::UseAnotherServer,
             Refusal::Expired => ReasonCode::MaximumConnectTime,
@@ -113,6 +136,7 @@ impl Refusal {
             Refusal::NotAllowed(_) => "not-allowed",
             Refusal::ByRule(_) => "by-rule",
             Refusal::Topic(_) => "topic",
+            Refusal::PayloadFormat => "payload-format",
             Refusal::Unavailable(..) => "unavailable",
             Refusal::WrongGroup => "wrong-group",
             Refusal::Expired => "expired",

@@ -12,6 +12,7 @@ mod plugins;
 mod server;
 mod setup;
 mod sh;
+mod statements;
 mod test;
 mod up;
 

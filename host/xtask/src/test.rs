@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::{plugins, setup, sh};
+use crate::{plugins, setup, sh, statements};
 
 /// A test that cannot run here appends a line `name: reason` to the file that this variable names.
 const NOT_RUN: &str = "NOT_RUN_LIST";
@@ -16,6 +16,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     plugins::build_all(root, true).context("the plugins do not build")?;
     sh::build_workspace(root)?;
 
+    statements::forget_last_run(root)?;
     let list = root.join("target/not-run.txt");
     std::fs::write(&list, "").with_context(|| format!("cannot write {}", list.display()))?;
     let passed = sh::run("tests", runner(root).args(arguments).env(NOT_RUN, &list));
@@ -23,12 +24,35 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     if !not_run.is_empty() {
         println!("Not run:\n{not_run}");
     }
+    let held = arguments.is_empty().then(|| check_statements(root, &not_run));
     passed?;
+    if held == Some(false) {
+        return Ok(ExitCode::FAILURE);
+    }
     if sh::is_ci() && !not_run.is_empty() {
         println!("CI: a test that did not run is a failure.");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether every test that tests/statements names ran and passed. Only a whole run can tell, and only
+/// nextest writes what ran.
+fn check_statements(root: &Path, not_run: &str) -> bool {
+    if !sh::has("cargo-nextest") {
+        println!("Statements of MQTT: not checked, for that takes cargo-nextest.");
+        return !sh::is_ci();
+    }
+    let (faults, held) = match statements::check(root, not_run) {
+        Ok(checked) => checked,
+        Err(error) => {
+            println!("Statements of MQTT: not checked: {error:#}");
+            return false;
+        }
+    };
+    println!("Statements of MQTT: {held} hold, {} tests that rows name did not pass", faults.len());
+    faults.iter().for_each(|fault| println!("  {fault}"));
+    faults.is_empty()
 }
 
 /// nextest where it is installed: it runs the tests of all crates side by side, each in a process

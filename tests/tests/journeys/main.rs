@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod conformance;
 mod crash;
 mod crash_sessions;
 mod delivery;

@@ -134,6 +134,7 @@ async fn s_retained_messages_are_bounded_in_bytes() {
     let postern = Postern::start(|c| {
         c.policy_file("open");
         c.set("limits.retained_bytes", 5_000);
+        c.set("limits.sys_interval_secs", 0); // they are retained too
     })
     .await;
     let mut peer = Peer::to(&postern, "tcp").await;

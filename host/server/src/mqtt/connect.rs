@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use postern_broker::{
     Link, Open, SessionKey, Will,
     topic::TopicName,
-    wire::{Auth, ConnAck, Connect, Packet, ReasonCode, Text, Version},
+    wire::{Auth, ConnAck, Connect, Packet, ReasonCode, Text, Version, payload_is_as_declared},
 };
 use tokio::time::Instant;
 use tracing::{debug, info};
@@ -64,7 +64,7 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, by: Inst
         Err(_) => return refuse_silently(&origin, &Refusal::TooSlow),
     };
     let version = connect.version;
-    conn.set_version(version);
+    conn.learn(version, connect.maximum_packet_size);
     let signed = tokio::time::timeout_at(by, open(&node, &mut conn, &connect, &origin));
     let refusal = match signed.await {
         Ok(Ok(opened)) => {
@@ -76,7 +76,7 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, by: Inst
     };
     refusal.count();
     info!(peer = %origin.peer, listener = origin.listener.as_str(), %refusal, "sign-in refused");
-    let mut ack = ConnAck { reason: refusal.reason_code(), ..ConnAck::default() };
+    let mut ack = ConnAck { reason: refusal.connack_code(), ..ConnAck::default() };
     if connect.request_problem_information {
         ack.reason_string = Some(Text::from(refusal.told()));
     }
@@ -108,13 +108,15 @@ struct Opened {
     keep_alive: Option<Duration>,
     signed_in: Arc<SignIn>,
     method: Option<Text>,
+    outlives: bool,
 }
 
 impl Opened {
     fn into_pump(self, node: Arc<Node>, conn: Framed, origin: Origin) -> Pump {
         let mut pump = Pump::new(node, conn, self.link, self.sender, self.version, origin)
             .keep_alive(self.keep_alive)
-            .signed_in(self.signed_in, self.method);
+            .signed_in(self.signed_in, self.method)
+            .outlives(self.outlives);
         pump.welcome();
         pump
     }
@@ -142,6 +144,9 @@ async fn open(
         Some(will) => Some(TopicName::new(will.topic.clone()).map_err(|_| Refusal::Topic("will topic"))?),
         None => None,
     };
+    if connect.will.as_ref().is_some_and(|will| !payload_is_as_declared(&will.properties, &will.payload)) {
+        return Err(Refusal::PayloadFormat);
+    }
     if will_topic.as_ref().is_some_and(|topic| !rights.may_publish(topic)) {
         return Err(Refusal::NotAllowed("publish to the will's topic"));
     }
@@ -207,7 +212,8 @@ async fn open(
     link.send(Packet::ConnAck(Box::new(ack)));
     // [MQTT-3.1.2-22]: one and a half times the keep alive.
     let keep_alive = (keep_alive_secs > 0).then(|| Duration::from_millis(u64::from(keep_alive_secs) * 1_500));
-    Ok(Opened { link, sender, version: connect.version, keep_alive, signed_in, method })
+    let outlives = asked > 0;
+    Ok(Opened { link, sender, version: connect.version, keep_alive, signed_in, method, outlives })
 }
 
 /// The client's id, or one that the server assigns [MQTT-3.1.3-6]; the second tells which.

@@ -1,10 +1,10 @@
-//! How a live link ends: why, what the peer is told, what is left behind.
+//! The end of a live link: who ended it, and what the peer, the session and the others are told.
 
 use std::{future::poll_fn, time::Duration};
 
 use postern_broker::{
     Close,
-    wire::{Disconnect, Packet, Text, Version},
+    wire::{Disconnect, Packet, ReasonCode, Text, Version},
 };
 use tracing::{debug, info};
 
@@ -26,6 +26,25 @@ pub enum Ending {
 }
 
 impl Pump {
+    /// DISCONNECT from the client. One that would prolong a session which was to end with its link is
+    /// none (MQTT 5, section 3.14.2.2.2), and spares no will.
+    pub(super) fn disconnect(&mut self, disconnect: &Disconnect) {
+        if !self.outlives && disconnect.session_expiry.is_some_and(|secs| secs > 0) {
+            let what = "DISCONNECT raises the session expiry interval from zero";
+            return self.refuse(Refusal::Packet(ReasonCode::ProtocolError, what));
+        }
+        let close = match disconnect.reason {
+            ReasonCode::DisconnectWithWill => {
+                Close::WithWill { session_expiry_secs: disconnect.session_expiry }
+            }
+            _ if disconnect.reason.is_error() => {
+                Close::WithWill { session_expiry_secs: disconnect.session_expiry }
+            }
+            _ => Close::Normal { session_expiry_secs: disconnect.session_expiry },
+        };
+        self.ending = Some(Ending::Left(close));
+    }
+
     /// Ends the link with a refusal.
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         refusal.count();
@@ -34,6 +53,7 @@ impl Pump {
         }
     }
 
+    /// Its input has ended.
     pub(super) fn end(&mut self, end: End) {
         match end {
             End::Gone(e) => {
@@ -57,7 +77,7 @@ impl Pump {
                 info!(peer = %self.origin.peer, listener = self.origin.listener.as_str(), %refusal, "link ended");
                 if self.version == Version::V5 {
                     let farewell = Disconnect {
-                        reason: refusal.reason_code(),
+                        reason: refusal.disconnect_code(),
                         reason_string: Some(Text::from(refusal.told())),
                         ..Disconnect::default()
                     };

@@ -11,7 +11,9 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use postern_broker::wire::{DecodeError, Decoded, Decoder, Packet, Side, Version, encode};
+use postern_broker::wire::{
+    DecodeError, Decoded, Decoder, EncodeError, Packet, Side, Version, encode_within,
+};
 
 use crate::listen::wire::Wire;
 
@@ -32,6 +34,8 @@ pub struct Framed {
     wire: Wire,
     decoder: Decoder,
     max_packet: u32,
+    /// The largest packet that the peer takes, in bytes.
+    peer_takes: u32,
     partial: BytesMut,
     unsent: BytesMut,
     needs_flush: bool,
@@ -55,15 +59,17 @@ impl Framed {
             wire,
             decoder,
             max_packet,
+            peer_takes: u32::MAX,
             partial: BytesMut::new(),
             unsent: BytesMut::new(),
             needs_flush: false,
         }
     }
 
-    /// Set once the CONNECT has told it.
-    pub fn set_version(&mut self, version: Version) {
+    /// What the CONNECT has told: the version, and the largest packet that the peer takes, in bytes.
+    pub fn learn(&mut self, version: Version, max_packet_size: Option<u32>) {
         self.decoder.version = Some(version);
+        self.peer_takes = max_packet_size.unwrap_or(u32::MAX);
     }
 
     /// The peer has signed in: packets up to the configured size.
@@ -183,12 +189,16 @@ impl Framed {
         }
     }
 
-    /// Writes one packet whole.
+    /// Writes one packet whole, without what the peer has no room for [MQTT-3.2.2-19, 3.14.2-3]; one
+    /// that is too large even so is dropped as if it had been sent [MQTT-3.1.2-25].
     ///
     /// # Errors
     /// When the network fails.
     pub async fn send(&mut self, packet: &Packet, version: Version) -> io::Result<()> {
-        encode(packet, version, &mut self.unsent).map_err(io::Error::other)?;
+        match encode_within(packet, version, self.peer_takes, &mut self.unsent) {
+            Ok(()) | Err(EncodeError::TooLarge { .. }) => {}
+            Err(e) => return Err(io::Error::other(e)),
+        }
         poll_fn(|cx| self.poll_write(cx)).await
     }
 

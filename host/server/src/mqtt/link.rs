@@ -14,9 +14,9 @@ use std::{
 };
 
 use postern_broker::{
-    Close, Link, Timestamp,
+    Link, Timestamp,
     journal::Mark,
-    wire::{Disconnect, Packet, ReasonCode, Text, Version},
+    wire::{Packet, ReasonCode, Text, Version},
 };
 use tokio::time::{Instant, Sleep};
 
@@ -44,6 +44,8 @@ pub struct Pump {
     pub(super) method: Option<Text>,
     pub(super) reauth: Option<Box<Reauth>>,
     pub(super) ending: Option<Ending>,
+    /// The client asked for a session that outlives its link.
+    pub(super) outlives: bool,
     /// Packets read and not yet applied: one before them waits for an answer.
     pub(super) backlog: VecDeque<Packet>,
     /// How fast its messages are applied.
@@ -81,6 +83,7 @@ impl Pump {
             method: None,
             reauth: None,
             ending: None,
+            outlives: false,
             backlog: VecDeque::new(),
             pace,
             feed: None,
@@ -101,6 +104,12 @@ impl Pump {
     /// What it signed in with, and how to sign in again.
     pub fn signed_in(mut self, signed_in: Arc<SignIn>, method: Option<Text>) -> Self {
         (self.signed_in, self.method) = (Some(signed_in), method);
+        self
+    }
+
+    /// Whether the client asked for a session that outlives its link.
+    pub fn outlives(mut self, outlives: bool) -> Self {
+        self.outlives = outlives;
         self
     }
 
@@ -180,17 +189,6 @@ impl Pump {
         }
     }
 
-    fn disconnect(&mut self, disconnect: &Disconnect) {
-        let close = match disconnect.reason {
-            ReasonCode::DisconnectWithWill => {
-                Close::WithWill { session_expiry_secs: disconnect.session_expiry }
-            }
-            _ if disconnect.reason.is_error() => {
-                Close::WithWill { session_expiry_secs: disconnect.session_expiry }
-            }
-            _ => Close::Normal { session_expiry_secs: disconnect.session_expiry },
-        };
-        self.ending = Some(Ending::Left(close));
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> bool {

@@ -3,6 +3,7 @@
 //! CONNECT: [`connect`] → [`auth`] (role token) → [`rights`] → session → [`link`], [`feed`]
 //! PUBLISH: [`link`] → [`receive`] → [`publish`] (rights, role classify) → [`inflow`] (role store) → ack
 //! SUBSCRIBE: [`link`] → [`subscribe`] (rights) → session
+//! The end: [`link`] → [`ending`] (DISCONNECT, the will, who left)
 
 pub mod auth;
 pub mod connect;

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use postern_broker::{
     Link, Message, SessionKey, Timestamp,
     topic::TopicName,
-    wire::{MessageProperties, QoS, Text},
+    wire::{MessageProperties, QoS, Text, payload_is_as_declared},
 };
 use postern_guest::{
     CallError, Down, FailureRule,
@@ -136,7 +136,11 @@ impl Sender {
         from: Option<&Arc<Link>>,
         now: Timestamp,
     ) -> Admitted {
-        let topic = arrived.message.topic.clone();
+        let Message { topic, properties, payload, .. } = &arrived.message;
+        if !payload_is_as_declared(properties, payload) {
+            return Admitted::Refuse(Refusal::PayloadFormat);
+        }
+        let topic = topic.clone();
         if let Some(class) = self.remembered(node, &topic) {
             return self.go_on(node, arrived, class, from, None, now);
         }

@@ -13,7 +13,7 @@ pub async fn refuse(mut conn: Framed, by: Instant) {
             let refusal = Refusal::WrongGroup;
             refusal.count();
             let ack = ConnAck {
-                reason: refusal.reason_code(),
+                reason: refusal.connack_code(),
                 reason_string: Some(Text::from(refusal.told())),
                 ..ConnAck::default()
             };
