@@ -25,7 +25,7 @@ use super::generator::Generator;
 use super::{interrupt, machine};
 use crate::{plugins, setup, sh};
 use contender::{Stable, Who};
-use figures::Figures;
+use figures::{Figures, What};
 use rows::{Case, Row};
 
 /// What to compare.
@@ -220,21 +220,20 @@ impl Bench<'_> {
         Ok(cases)
     }
 
-    /// Round by round, the one against the other.
     fn price_of_classify(&mut self) {
         for case in self.figures.cases(Row::Rate) {
-            for (of, into, price) in [
-                (rows::MESSAGES, rows::RATIO, (|holds, asked| 100.0 * asked / holds) as fn(f64, f64) -> f64),
-                (rows::CPU, rows::QUESTION, |holds, asked| asked - holds),
-            ] {
-                let held = self.figures.values(Row::Rate, &case, of, Who::Postern).to_vec();
-                let asked = self.figures.values(Row::Rate, &case, of, Who::Asked).to_vec();
-                for (round, held) in held {
-                    if let Some((_, asked)) = asked.iter().find(|(of, _)| *of == round) {
-                        let value = price(held, *asked);
-                        self.figures.add(Row::Classify, &case, into, Who::Asked, (round, value));
-                    }
-                }
+            self.price(&case, rows::MESSAGES, rows::RATIO, |held, asked| 100.0 * asked / held);
+            self.price(&case, rows::CPU, rows::QUESTION, |held, asked| asked - held);
+        }
+    }
+
+    /// Round by round, the one against the other.
+    fn price(&mut self, case: &str, of: What, into: What, price: fn(f64, f64) -> f64) {
+        let held = self.figures.values(Row::Rate, case, of, Who::Postern).to_vec();
+        let asked = self.figures.values(Row::Rate, case, of, Who::Asked).to_vec();
+        for (round, held) in held {
+            if let Some((_, asked)) = asked.iter().find(|(of, _)| *of == round) {
+                self.figures.add(Row::Classify, case, into, Who::Asked, (round, price(held, *asked)));
             }
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn bars(title: &str, unit: &str, groups: &[Group], number: fn(f64) ->
     let logarithmic = most / least > 100.0;
     let length = |value: f64| -> f64 {
         let share = if logarithmic {
-            // A decade below the least, so that it has a bar too.
+            // From below the least, so that it has a bar too.
             let floor = least.log10().floor() - 0.2;
             (value.max(least).log10() - floor) / (most.log10() - floor)
         } else {
@@ -53,12 +53,12 @@ pub(super) fn bars(title: &str, unit: &str, groups: &[Group], number: fn(f64) ->
             let (from, to) = (LEFT + length(spread.min), LEFT + length(spread.max));
             let middle = y + BAR / 2.0;
             let text = y + BAR - 3.0;
-            write!(
+            writeln!(
                 svg,
                 "<text x=\"{}\" y=\"{text}\" text-anchor=\"end\">{}</text>\n\
                  <rect x=\"{LEFT}\" y=\"{y}\" width=\"{:.1}\" height=\"{BAR}\" fill=\"{}\"/>\n\
                  <path d=\"M{from:.1} {middle}H{to:.1}M{from:.1} {}v6M{to:.1} {}v6\" stroke=\"#222222\" fill=\"none\"/>\n\
-                 <text x=\"{:.1}\" y=\"{text}\">{}</text>\n",
+                 <text x=\"{:.1}\" y=\"{text}\">{}</text>",
                 LEFT - 8.0,
                 escaped(who.name()),
                 length(spread.median),
