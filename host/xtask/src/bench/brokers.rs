@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Rounds through all cases of a row
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Rounds of `idle`, whose figures vary little
+    #[arg(long, default_value_t = 2)]
+    idle_rounds: usize,
     /// Rounds of `soak`, which takes as long as all rounds of another row
     #[arg(long, default_value_t = 1)]
     soak_rounds: usize,
@@ -50,7 +53,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 10_000)]
     links: usize,
     /// Connects of each kind of `connect`
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 500)]
     connects: usize,
     /// Messages delivered in `soak`
     #[arg(long, default_value_t = 10_000_000)]
@@ -147,12 +150,13 @@ impl Bench<'_> {
                     shapes.into_iter().map(|shape| shape.case(&Who::BROKERS, None, options)).collect();
                 self.turns(row, &cases, rounds)
             }
-            Row::Soak => {
+            Row::Idle | Row::Connect | Row::Soak | Row::Topic => {
                 let cases = rows::others(row, &self.stable, options);
-                self.turns(row, &cases, options.soak_rounds)
-            }
-            Row::Idle | Row::Connect | Row::Topic => {
-                let cases = rows::others(row, &self.stable, options);
+                let rounds = match row {
+                    Row::Idle => options.idle_rounds,
+                    Row::Soak => options.soak_rounds,
+                    _ => rounds,
+                };
                 self.turns(row, &cases, rounds)
             }
         }
@@ -194,7 +198,7 @@ impl Bench<'_> {
         for (what, value) in found {
             self.figures.add(row, &case.name, what, who, (round, value));
         }
-        for (key, told) in [("lost", "did not arrive"), ("repeated", "came twice or late")] {
+        for (key, told) in [("lost", "did not arrive in time"), ("repeated", "came twice or late")] {
             if let Some(count @ 1..) = answer.get(key).and_then(Value::as_u64) {
                 self.notes.push(format!("{about}, round {round}: {count} messages {told}."));
             }

@@ -16,11 +16,11 @@ pub(super) fn opening(command: &str, took: &str) -> String {
 
 /// What was asked for, and who the peers are.
 pub(super) fn options(options: &Options) -> String {
-    let Options { rounds, soak_rounds, secs, warm_up_secs, .. } = options;
+    let Options { rounds, idle_rounds, soak_rounds, secs, warm_up_secs, .. } = options;
     let built = if options.no_build { " Measured what was built before." } else { "" };
     format!(
-        "- rounds: {rounds} ({soak_rounds} of the memory after many messages), {secs} s of traffic each after \
-         {warm_up_secs} s that do not count.{built}\n\
+        "- rounds: {rounds} ({idle_rounds} of idle links, {soak_rounds} of the memory after many messages), {secs} s of \
+         traffic each after {warm_up_secs} s that do not count.{built}\n\
          - allocators: Postern jemalloc; mosquitto, rumqttd and rmqtt glibc's malloc.\n\
          - peers: mosquitto from Debian with 1,000 messages in flight to a subscriber instead of 20; rumqttd and rmqtt \
          embedded (tests/peers), rumqttd's router as in the configuration file it ships, rmqtt with 1,000 in flight \
