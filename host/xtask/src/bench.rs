@@ -4,13 +4,16 @@
 //!
 //! ```text
 //! site       the server under policies/bench.toml, its users      generator   the `load` process
-//! peer       mosquitto                                            machine     what it ran on, fdatasync
+//! peer       mosquitto and the peers of tests/peers              machine     what it ran on, fdatasync
 //! stored, started, weighed, classified (here)  →  report          the table, docs/bench/issue-2.md
+//! brokers    `bench brokers`: as a plain broker, beside others    interrupt   Ctrl-C
 //! ```
 
 #![allow(clippy::indexing_slicing)] // a field that is missing in our own JSON is null, not a panic
 
+mod brokers;
 mod generator;
+mod interrupt;
 mod machine;
 mod peer;
 mod report;
@@ -20,12 +23,12 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::{plugins, setup, sh};
 use generator::Generator;
-use peer::Mosquitto;
+use peer::Peer;
 use report::{Report, Row, Target};
 use site::Site;
 
@@ -42,7 +45,10 @@ const STARTS: usize = 5;
 
 /// What to measure.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Rounds through all cases that carry messages
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -58,6 +64,13 @@ pub(crate) struct Options {
     /// Measure what is built already
     #[arg(long)]
     no_build: bool,
+}
+
+/// What else can be measured.
+#[derive(Subcommand)]
+enum Other {
+    /// Postern as a plain MQTT broker, beside mosquitto, rumqttd and rmqtt
+    Brokers(brokers::Options),
 }
 
 /// A part of the measurements.
@@ -83,6 +96,10 @@ impl Options {
 
 /// Runs the benchmarks and writes the report.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
+    if let Some(Other::Brokers(options)) = &options.other {
+        return brokers::run(root, options);
+    }
+    interrupt::ends_children()?;
     setup::for_bench();
     if !options.no_build {
         plugins::build_all(root, false).context("the plugins do not build")?;
@@ -178,7 +195,7 @@ fn messages(site: &Site, generator: &mut Generator, options: &Options, report: &
     if cases.is_empty() {
         return Ok(());
     }
-    let peer = if options.has(Part::Peer) { Mosquitto::start(&site.folder)? } else { None };
+    let peer = if options.has(Part::Peer) { Peer::mosquitto(&site.folder, None)? } else { None };
     let mut fdatasync = Vec::new();
     let mut answers: Vec<Vec<Value>> = vec![Vec::new(); cases.len()];
     let mut runs = 0;

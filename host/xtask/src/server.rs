@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -16,6 +16,8 @@ pub(crate) struct Server {
     program: PathBuf,
     config: PathBuf,
     addresses: BTreeMap<String, String>,
+    /// Held: a server that has more to say must not find its stdout closed.
+    stdout: BufReader<ChildStdout>,
 }
 
 /// The `[listen]` table of a config file, in the order in which the server names its listeners.
@@ -69,16 +71,17 @@ impl Server {
             command.stderr(file.with_context(|| format!("cannot write {}", log.display()))?);
         }
         let mut child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
-        let stdout = child.stdout.take().context("the server has no stdout")?;
+        let stdout = BufReader::new(child.stdout.take().context("the server has no stdout")?);
         let (program, config) = (program.to_owned(), config.to_owned());
-        let mut server = Server { child, program, config, addresses: BTreeMap::new() };
-        let mut lines = BufReader::new(stdout).lines();
+        let mut server = Server { child, program, config, addresses: BTreeMap::new(), stdout };
         while server.addresses.len() < listeners.len() {
-            let Some(line) = lines.next() else {
+            let mut line = String::new();
+            if server.stdout.read_line(&mut line)? == 0 {
                 let status = server.child.wait()?;
                 bail!("the server did not start ({status}){}", last_line(log));
-            };
-            if let Some((name, address)) = line?.strip_prefix("listening ").and_then(|l| l.split_once(' ')) {
+            }
+            let line = line.trim_end();
+            if let Some((name, address)) = line.strip_prefix("listening ").and_then(|l| l.split_once(' ')) {
                 server.addresses.insert(name.to_owned(), address.to_owned());
             }
         }

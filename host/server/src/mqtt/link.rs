@@ -189,8 +189,6 @@ impl Pump {
         }
     }
 
-    }
-
     fn poll_input(&mut self, cx: &mut Context<'_>) -> bool {
         let may_read = self.ending.is_none() && self.backlog.is_empty() && !self.conn.is_clogged();
         if !may_read {

@@ -226,7 +226,10 @@ fn told(met: bool) -> &'static str {
 }
 
 /// `12,345`, `123.4`, `1.23`.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
+    if value < 0.0 {
+        return format!("-{}", number(-value));
+    }
     if value < 10.0 {
         return format!("{value:.2}");
     }

@@ -8,18 +8,32 @@
 //! messages   publishers → recipients, windows in flight         messages: pump (packets in batches), meter
 //! start      from the start of a server to its first CONNACK    start
 //! bytes      what a sign-in and a message weigh on the wire     bytes: tally (a counting proxy)
+//!
+//! Of anonymous clients (links), for every broker:
+//! traffic    1 → 1, n → n, 1 → n, n → 1, by window or by clock   traffic: frames (packets undecoded), meter
+//! crowd      links that rest, by their memory                    crowd: vitals
+//! handshakes connects, by their CPU                              handshakes: vitals
+//! newcomer   a new topic beside many filters                     newcomer
 //! ```
 #![allow(clippy::large_futures, reason = "a generator: its links do not rest")]
 
 mod bytes;
+mod crowd;
+mod frames;
+mod handshakes;
+mod links;
 mod messages;
 mod meter;
+mod newcomer;
 mod people;
 mod pump;
 mod start;
 mod tally;
+mod traffic;
+mod vitals;
 
 use std::io::{BufRead, Write};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -37,7 +51,18 @@ enum Request {
     Start(start::Request),
     /// Count bytes.
     Bytes(bytes::Request),
+    /// Push anonymous messages through any broker.
+    Traffic(traffic::Request),
+    /// Weigh resting links.
+    Crowd(crowd::Request),
+    /// Connect.
+    Handshakes(handshakes::Request),
+    /// Publish to new topics beside many filters.
+    Newcomer(newcomer::Request),
 }
+
+/// A request to a broker that hangs ends so.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn main() -> Result<()> {
     // One thread: what it can do is measured against what the server can, and shown.
@@ -58,5 +83,13 @@ async fn serve(line: &str, people: &mut people::People) -> Result<Value> {
         Request::Messages(request) => messages::run(&request, people).await,
         Request::Start(request) => start::run(&request, people).await,
         Request::Bytes(request) => bytes::run(&request, people).await,
+        Request::Traffic(request) => patiently(traffic::run(&request)).await,
+        Request::Crowd(request) => patiently(crowd::run(&request)).await,
+        Request::Handshakes(request) => patiently(handshakes::run(&request)).await,
+        Request::Newcomer(request) => patiently(newcomer::run(&request)).await,
     }
+}
+
+async fn patiently(work: impl Future<Output = Result<Value>>) -> Result<Value> {
+    tokio::time::timeout(PATIENCE, work).await.context("it took too long")?
 }

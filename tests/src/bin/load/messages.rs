@@ -120,7 +120,8 @@ async fn open(request: &Request, user: &str, people: &mut People) -> Result<Line
     Line::open(tcp(&request.address).await?, connect).await.with_context(|| user.to_owned())
 }
 
-async fn sleep_unless_failed(
+/// Sleeps, unless a link ends.
+pub(crate) async fn sleep_unless_failed(
     secs: f64,
     publishers: &mut JoinSet<Result<()>>,
     recipients: &mut JoinSet<Result<()>>,

@@ -4,11 +4,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
-/// Clock ticks a second in /proc: `USER_HZ`, 100 on every Linux that Rust's std supports.
-const TICKS_A_SECOND: f64 = 100.0;
+use crate::vitals::cpu_secs;
 
 /// The counters of one run.
 pub(crate) struct Meter {
@@ -67,6 +66,11 @@ impl Meter {
     /// Microseconds since the run began: the stamp of a message.
     pub(crate) fn now_micros(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The same of a moment that was.
+    pub(crate) fn micros_at(&self, at: Instant) -> u64 {
+        u64::try_from(at.duration_since(self.begun).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// A sampled message was acknowledged that was sent at `sent_micros`.
@@ -132,13 +136,4 @@ fn quantiles(samples: &Mutex<Vec<u64>>) -> Value {
     let at =
         |percent: usize| samples.get(samples.len() * percent / 100).map(|&micros| micros as f64 / 1000.0);
     json!({ "p50": at(50), "p99": at(99) })
-}
-
-/// CPU seconds of a process and its threads, user and system: fields 14 and 15 of /proc/ID/stat (proc(5)).
-fn cpu_secs(process: &str) -> Result<f64> {
-    let file = format!("/proc/{process}/stat");
-    let text = std::fs::read_to_string(&file).context(file)?;
-    let (_, after_name) = text.rsplit_once(')').context("/proc/ID/stat")?;
-    let ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-    Ok(ticks.sum::<Result<f64, _>>()? / TICKS_A_SECOND)
 }

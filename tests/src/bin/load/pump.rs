@@ -10,6 +10,8 @@ use postern_tests::text;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::frames::{self, Frame};
+
 /// The largest packet taken, bytes.
 const MAX_PACKET: u32 = 1 << 20;
 /// What one read brings at most, bytes.
@@ -113,6 +115,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         }
     }
 
+    /// Gives every packet that has come whole to `each`, undecoded, with the buffer for answers; how
+    /// many there were.
+    pub(crate) fn scan(
+        &mut self,
+        mut each: impl FnMut(Frame<'_>, &mut BytesMut) -> Result<()>,
+    ) -> Result<usize> {
+        let (mut at, mut packets) = (0, 0);
+        while let Some((frame, len)) = frames::first(self.input.get(at..).unwrap_or_default())? {
+            each(frame, &mut self.output)?;
+            at += len;
+            packets += 1;
+        }
+        self.input.advance(at);
+        Ok(packets)
+    }
+
     /// Waits for the next packet.
     pub(crate) async fn packet(&mut self) -> Result<Packet> {
         loop {
@@ -120,6 +138,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                 return Ok(packet);
             }
             self.fill().await?;
+        }
+    }
+
+    /// Says goodbye, so that the server need not wait for the link to fail.
+    pub(crate) async fn close(mut self) {
+        let farewell = [0xe0, 0]; // DISCONNECT of 3.1.1, and of 5 with reason 0
+        self.output.extend_from_slice(&farewell);
+        if self.flush().await.is_ok() {
+            self.stream.shutdown().await.ok();
         }
     }
 
