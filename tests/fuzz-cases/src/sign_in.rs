@@ -186,7 +186,7 @@ impl World {
             Err(_) => false,
         };
         assert_eq!(granted, good && right, "{tried:?}");
-        if granted && tried.way == Way::Proof {
+        if granted && matches!(tried.way, Way::Proof {}) {
             self.tokens[at].counter = used;
         }
     }

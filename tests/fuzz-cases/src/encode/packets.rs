@@ -79,10 +79,9 @@ impl Maker<'_, '_> {
 
     /// Some length that is worth a try: short mostly, or near where a length takes a byte more.
     fn len(&mut self) -> Result<usize> {
-        let lens = [0, 1, 2, 3, 5, 8, 13, 100, 122, 127, 128, 300, 16_378, 65_535];
-        let beyond = [65_536, 70_000];
-        let at = self.u.int_in_range(0..=lens.len() + 1)?;
-        Ok(lens.get(at).copied().unwrap_or(if self.good { 4 } else { beyond[at - lens.len()] }))
+        let lens = [0, 1, 2, 3, 5, 8, 13, 100, 122, 127, 128, 300, 16_378, 65_535, 65_536, 70_000];
+        let len = *self.u.choose(&lens)?;
+        Ok(if self.good && len > 65_535 { 4 } else { len })
     }
 
     fn text(&mut self) -> Result<Text> {
