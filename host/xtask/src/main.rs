@@ -7,6 +7,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod guards;
 mod plugins;
 mod server;
@@ -45,6 +46,8 @@ enum Task {
     Bench(bench::Options),
     /// Take each guarded rule out in a scratch copy, and show that a test then fails
     Guards(guards::Options),
+    /// Feed random packets and operations to the broker, for as long as you like
+    Fuzz(fuzz::Options),
     /// Build the default plugins into target/plugins
     Plugins {
         /// Also the guests that misbehave, into target/test-guests
@@ -73,6 +76,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Test { arguments } => test::run(&root, &arguments),
         Task::Bench(options) => bench::run(&root, &options),
         Task::Guards(options) => guards::run(&root, &options),
+        Task::Fuzz(options) => fuzz::run(&root, &options),
         Task::Plugins { test_guests } => {
             for path in plugins::build_all(&root, test_guests)? {
                 println!("{}", path.display());

@@ -162,6 +162,28 @@ mod tests {
         assert_eq!(&*address.delivered_on(&topic), "im/u/bob/alice");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_is_taken_apart_is_all_of_the_topic(
+            topic in "(im|note|status|cmd|link|im |I|)(/(u|g|all|bob|a.b_-|b ob|é|\\$|)){0,6}",
+        ) {
+            let Ok(address) = Address::parse(&topic) else { return Ok(()) };
+            let whole = match address {
+                Address::User { to, from, id } => [&["im", "u", to, from], &id.as_slice()[..]].concat(),
+                Address::Group { group, from, id } => [&["im", "g", group, from], &id.as_slice()[..]].concat(),
+                Address::Note { user } => vec!["note", "u", user],
+                Address::NoteAll => vec!["note", "all"],
+                Address::Status { user } => vec!["status", user],
+                Address::Command | Address::Other => topic.split('/').collect(),
+            };
+            proptest::prop_assert_eq!(whole.join("/"), &*topic);
+            if let Ok(name) = TopicName::try_from(&*topic) {
+                let on = address.delivered_on(&name);
+                proptest::prop_assert_eq!(Address::parse(&on).map(|it| it.class()), Ok(address.class()));
+            }
+        }
+    }
+
     #[test]
     fn own_feed_filters() {
         let groups = vec!["ops".to_owned()];
