@@ -137,7 +137,7 @@ impl World {
 
     /// A credential made with a token's key, for some link, perhaps changed on the way.
     fn attempt(&mut self, at: usize, tried: &Tried) {
-        let Token { issued, client_id, revoked, counter } = &self.tokens[at];
+        let Token { issued, client_id, revoked, counter, .. } = &self.tokens[at];
         let id = issued.token_id.as_str();
         let made_for = CLIENTS[usize::from(tried.client) % 2];
         let listener = usize::from(tried.listener % 2);

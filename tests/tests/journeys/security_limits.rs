@@ -115,7 +115,7 @@ async fn s_one_stranger_more_sends_the_oldest_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s_handshake_connect_and_sign_in_have_one_deadline() {
     let postern = Postern::start(|c| c.set("limits.handshake_timeout_secs", 8)).await;
-    let mut device = postern.device("alice", "phone").await;
+    let device = postern.device("alice", "phone").await;
     let mut peer = Peer::to(&postern, "tls").await;
     let begun = Instant::now();
     // Five of the eight seconds are gone when half a request is given up; then a CONNECT, and a challenge

@@ -33,6 +33,7 @@ pub fn covers(outer: &str, inner: &str) -> bool {
         "/+/#" => "/#",
         outer => outer,
     };
+    let inner = if inner == "/#" { "/+/#" } else { inner };
     let mut asked = inner.split('/');
     for level in outer.split('/') {
         if level == "#" {

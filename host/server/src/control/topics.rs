@@ -174,7 +174,7 @@ mod tests {
                 Address::Note { user } => vec!["note", "u", user],
                 Address::NoteAll => vec!["note", "all"],
                 Address::Status { user } => vec!["status", user],
-                Address::Command | Address::Other => topic.split('/').collect(),
+                Address::Command | Address::Instruction | Address::Other => topic.split('/').collect(),
             };
             proptest::prop_assert_eq!(whole.join("/"), &*topic);
             if let Ok(name) = TopicName::try_from(&*topic) {
