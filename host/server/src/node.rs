@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     config::Limits,
     control::{cursors::Cursors, ids::AssignedIds, ingest::Ingest, people::People, presence::Presence},
-    mqtt::live::Live,
+    mqtt::{live::Live, rights::Compilations},
 };
 
 /// A node that holds the broker role.
@@ -29,6 +29,8 @@ pub struct Node {
     pub presence: Arc<Presence>,
     /// How far devices have read.
     pub cursors: Arc<Cursors>,
+    /// What links may do.
+    pub rights: Compilations,
     /// Live links by token.
     pub live: Live,
     /// Ids given to messages that came without.

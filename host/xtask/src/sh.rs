@@ -68,7 +68,7 @@ pub(crate) fn build_workspace(root: &Path) -> Result<()> {
 
 /// Said before the first build.
 const FIRST_BUILD: &str = "First build: cargo downloads about 60 MB of crates and compiles about 400 of them, \
-    once;\non two cores that takes about 20 minutes by estimate. Later builds take seconds.";
+    once;\non two cores that takes about 20 minutes. Later builds take seconds.";
 
 /// `2 min 5 s`, `3.1 s`.
 pub(crate) fn human(took: Duration) -> String {

@@ -42,8 +42,8 @@ fn ways() -> impl Strategy<Value = Way> {
     proptest::sample::select(&[Way::Live, Way::Shared, Way::Retained, Way::Slept][..])
 }
 
-fn filter(text: &String) -> TopicFilter {
-    TopicFilter::try_from(text.as_str()).unwrap()
+fn filter(text: &str) -> TopicFilter {
+    TopicFilter::try_from(text).unwrap()
 }
 
 proptest! {
@@ -55,7 +55,7 @@ proptest! {
         way in ways(),
     ) {
         let bench = Bench::new();
-        let deny: Vec<TopicFilter> = denied.iter().map(filter).collect();
+        let deny: Vec<TopicFilter> = denied.iter().map(|text| filter(text)).collect();
         let mut client = bench.durable("c");
         let say = || said.iter().for_each(|topic| {
             if matches!(way, Way::Retained) {
@@ -102,7 +102,7 @@ proptest! {
 fn it_holds_while_the_session_sleeps_and_until_it_is_set_anew() {
     let bench = Bench::new();
     let client = bench.durable("c");
-    client.link.deny(&[filter(&"a/secret".to_owned())]);
+    client.link.deny(&[filter("a/secret")]);
     client.subscribe("a/#", QoS::AtLeastOnce);
     client.publishes(bench.now());
     client.link.close(Close::Lost, bench.now());

@@ -148,7 +148,7 @@ pub struct Attempt {
 /// Topic filters: a topic is allowed when a filter of `allow` matches it and none of `deny` does; a
 /// subscription when a filter of `allow` covers all of it and none of `deny` does. What a filter of
 /// `deny` matches is not delivered by any subscription.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ComponentType, Lift)]
 #[component(record)]
 pub struct Patterns {
     /// What is allowed.
@@ -158,7 +158,7 @@ pub struct Patterns {
 }
 
 /// What a link may do, for the transport that the attempt came on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ComponentType, Lift)]
 #[component(record)]
 pub struct Rights {
     /// Topics it may publish to.

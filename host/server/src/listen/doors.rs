@@ -150,7 +150,7 @@ impl Doors<'_> {
                         Err(_) => count("handshake-timeout"),
                     }
                 };
-                stranger.while_here(served).await;
+                Box::pin(stranger.while_here(served)).await;
             }
         };
         accept(listener, gate, self.tasks.clone(), self.stop.clone(), serve)

@@ -18,7 +18,6 @@ use super::{
     link::Pump,
     live::SignIn,
     publish::Sender,
-    rights::Rights,
 };
 use crate::{clock, control::cursors::Device, listen::wire::Origin, node::Node, refuse::Refusal};
 
@@ -44,7 +43,7 @@ impl Challenged for Asking<'_> {
 /// Signs a client in by that time; what comes out is a link that only has to be run.
 ///
 /// A refusal has been told to the peer, counted and logged when this returns None.
-pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, by: Instant) -> Option<Pump> {
+pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, by: Instant) -> Option<Box<Pump>> {
     let connect = match tokio::time::timeout_at(by, conn.next()).await {
         Ok(Ok(Packet::Connect(connect))) => connect,
         Ok(Ok(_)) => {
@@ -69,7 +68,7 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, by: Inst
     let refusal = match signed.await {
         Ok(Ok(opened)) => {
             conn.trust();
-            return Some(opened.into_pump(node, conn, origin));
+            return Some(Box::new(opened.into_pump(node, conn, origin)));
         }
         Ok(Err(refusal)) => refusal,
         Err(_) => Refusal::TooSlow,
@@ -94,7 +93,7 @@ async fn tell(conn: &mut Framed, ack: ConnAck, version: Version) {
 }
 
 /// Before a CONNECT there is nobody to answer [MQTT-3.1.0-1]: the link is closed and counted.
-fn refuse_silently(origin: &Origin, refusal: &Refusal) -> Option<Pump> {
+fn refuse_silently(origin: &Origin, refusal: &Refusal) -> Option<Box<Pump>> {
     refusal.count();
     debug!(peer = %origin.peer, listener = origin.listener.as_str(), %refusal, "closed before sign-in");
     None
@@ -134,7 +133,9 @@ async fn open(
     let identified = identify(node, connect, &client_id, origin, &mut peer).await?;
     let names: Vec<String> = identified.names().collect();
     let Identified { grant, method, since } = identified;
-    let rights = Rights::compile(&grant.rights)
+    let rights = node
+        .rights
+        .compile(&grant.rights)
         .map_err(|e| Refusal::Unavailable("sign-in", format!("the token role's grant: {e}")))?;
     let profile: Option<crate::control::wire::Profile> = grant.profile.map(Into::into);
     if grant.token_id.is_some() && grant.client_id != *client_id {

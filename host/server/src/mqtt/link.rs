@@ -113,8 +113,8 @@ impl Pump {
         self
     }
 
-    /// Runs the link to its end.
-    pub async fn run(mut self) {
+    /// Runs the link to its end. Boxed, as is its end: a resting link is a small task.
+    pub async fn run(mut self: Box<Self>) {
         self.withdraw_forbidden();
         let mut packets = Vec::new();
         if let Err(end) = self.conn.leftover(&mut packets) {
@@ -122,7 +122,7 @@ impl Pump {
         }
         self.backlog.extend(packets);
         poll_fn(|cx| self.poll(cx)).await;
-        self.finish().await;
+        Box::pin(self.finish()).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -141,6 +141,9 @@ impl Pump {
             }
             if !moved {
                 self.conn.rest();
+                if self.backlog.is_empty() {
+                    self.backlog = VecDeque::new();
+                }
                 // At rest: whatever happened since the last drain wakes us at once.
                 self.link.register(cx.waker());
                 return self.poll_timer(cx, now);

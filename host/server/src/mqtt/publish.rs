@@ -46,7 +46,7 @@ pub struct Sender {
     /// The sender's partner organisations.
     pub partners: Vec<Partner>,
     /// What the grant allows on this transport.
-    pub rights: Rights,
+    pub rights: Arc<Rights>,
     /// The link's transport.
     pub transport: Transport,
     /// What it signed in with: a will outlives its link.
@@ -93,7 +93,7 @@ impl Sender {
         key: SessionKey,
         profile: Option<Profile>,
         partners: Vec<Partner>,
-        rights: Rights,
+        rights: Arc<Rights>,
         transport: Transport,
     ) -> Self {
         let as_classify_sees = Arc::new(classify::SenderFacts {

@@ -14,7 +14,6 @@ use super::{
     auth::{Challenged, Identified, exchange},
     link::Pump,
     publish::Sender,
-    rights::Rights,
 };
 use crate::refuse::Refusal;
 
@@ -106,7 +105,10 @@ impl Pump {
         if !same_user || grant.client_id != *self.sender.key.client_id {
             return Err(Refusal::BadCredentials("another user or device"));
         }
-        let rights = Rights::compile(&grant.rights)
+        let rights = self
+            .node
+            .rights
+            .compile(&grant.rights)
             .map_err(|e| Refusal::Unavailable("sign-in", format!("the token role's grant: {e}")))?;
         let signed_in = self.node.live.sign_in(names, &self.sender.key, grant.expires_at, since);
         let signed_in = signed_in.map_err(|_| Refusal::BadCredentials("revoked"))?;

@@ -1,5 +1,11 @@
 //! What a link may publish and subscribe to, compiled from its grant.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
 use postern_broker::topic::{TopicFilter, TopicName, covers};
 use postern_broker::wire::Text;
 use postern_guest::roles::token::{Patterns, Rights as Granted};
@@ -23,6 +29,31 @@ struct Compiled {
 #[derive(Debug, thiserror::Error)]
 #[error("the grant has a pattern that is no topic filter")]
 pub struct BadPattern;
+
+/// Rights that live links hold, compiled once: most links of a server hold the same.
+#[derive(Default)]
+pub struct Compilations {
+    known: Mutex<HashMap<Granted, Weak<Rights>>>,
+}
+
+impl Compilations {
+    /// Compiles a grant's rights, or finds them.
+    ///
+    /// # Errors
+    /// When a pattern is no topic filter.
+    pub fn compile(&self, granted: &Granted) -> Result<Arc<Rights>, BadPattern> {
+        let mut known = self.known.lock();
+        if let Some(rights) = known.get(granted).and_then(Weak::upgrade) {
+            return Ok(rights);
+        }
+        let rights = Arc::new(Rights::compile(granted)?);
+        if known.len() == known.capacity() {
+            known.retain(|_, rights| rights.strong_count() > 0);
+        }
+        known.insert(granted.clone(), Arc::downgrade(&rights));
+        Ok(rights)
+    }
+}
 
 impl Rights {
     /// Compiles a grant's rights.

@@ -162,7 +162,7 @@ pub fn read_will(bytes: &[u8]) -> Option<KeptWill> {
     } else {
         postern_guest::roles::types::Transport::Plain
     };
-    let rights = Rights::compile(&record.sender.rights).ok()?;
+    let rights = Arc::new(Rights::compile(&record.sender.rights).ok()?);
     let sender = Sender::new(key, record.sender.profile, record.sender.partners, rights, transport);
     let will = Will {
         topic,
