@@ -164,8 +164,8 @@ mod tests {
         ) {
             let Ok(address) = Address::parse(&topic) else { return Ok(()) };
             let whole = match address {
-                Address::User { to, from, id } => [&["im", "u", to, from], &id.as_slice()[..]].concat(),
-                Address::Group { group, from, id } => [&["im", "g", group, from], &id.as_slice()[..]].concat(),
+                Address::User { to, from, id } => [&["im", "u", to, from], id.as_slice()].concat(),
+                Address::Group { group, from, id } => [&["im", "g", group, from], id.as_slice()].concat(),
                 Address::Note { user } => vec!["note", "u", user],
                 Address::NoteAll => vec!["note", "all"],
                 Address::Status { user } => vec!["status", user],
