@@ -44,6 +44,16 @@ enum Stage {
     Awaited,
     /// PUBREC was sent; PUBREL is waited for.
     Received,
+    /// Refused for a link that is gone, whose successor has begun a repeat and is to tell the client
+    /// in that one's turn.
+    Refused(ReasonCode),
+}
+
+impl Receipt {
+    /// Whether this link, which is not the one that handles it, has begun a repeat of it.
+    fn is_repeated_by(&self, link: u32) -> bool {
+        self.counted == link && self.handler != link
+    }
 }
 
 impl Receipts {
@@ -87,13 +97,14 @@ impl Receipts {
     }
 
     /// A link is gone that will finish nothing any more: what it was handling counts as not
-    /// received, and the client will send it again. True when a successor waits for one of them.
-    pub(super) fn abandon(&mut self, link: u32) -> bool {
+    /// received, and the client will send it again. True when its successor `current` waits for one
+    /// of them, or will in its turn.
+    pub(super) fn abandon(&mut self, link: u32, current: u32) -> bool {
         let Some(map) = &mut self.exactly_once else { return false };
         let mut awaited = false;
         map.retain(|_, receipt| {
-            let lost = receipt.handler == link && receipt.stage != Stage::Received;
-            awaited |= lost && receipt.stage == Stage::Awaited;
+            let lost = receipt.handler == link && matches!(receipt.stage, Stage::Handling | Stage::Awaited);
+            awaited |= lost && (receipt.stage == Stage::Awaited || receipt.is_repeated_by(current));
             !lost
         });
         awaited
@@ -167,8 +178,8 @@ impl Link {
             };
             let unspeakable = |reason: ReasonCode| reason.is_error() && mailbox.version != Some(Version::V5);
             if tell.is_some_and(unspeakable) {
-                if !current {
-                    // Its successor waits for this one, and has no other way to learn of it.
+                if !current || tell != Some(reason) {
+                    // Nobody but its successor, which has not judged it, can end the link for it.
                     mailbox.close(ReasonCode::UnspecifiedError, &mut wakes);
                 }
             } else if let Some(reason) = tell {
@@ -194,6 +205,12 @@ impl Link {
         let receipt = mailbox.receipts.get(id)?;
         match receipt.stage {
             Stage::Received => return current.then_some(ReasonCode::Success),
+            Stage::Refused(refused) => {
+                if current {
+                    mailbox.receipts.remove(id, link);
+                }
+                return current.then_some(refused);
+            }
             // A repeat, of what a link that is gone is still handling: its outcome is the answer.
             Stage::Handling if receipt.handler != self.number => {
                 receipt.stage = Stage::Awaited;
@@ -204,7 +221,9 @@ impl Link {
         }
         let tell = current || receipt.stage == Stage::Awaited;
         receipt.stage = Stage::Received;
-        if reason.is_error() {
+        if reason.is_error() && !tell && receipt.is_repeated_by(link) {
+            receipt.stage = Stage::Refused(reason);
+        } else if reason.is_error() {
             mailbox.receipts.remove(id, link);
         } else {
             // PUBREC says that it is known from now on.
@@ -222,7 +241,9 @@ impl Link {
         if let Some(mut mailbox) = self.mailbox() {
             let reason = match mailbox.receipts.get(ack.packet_id).map(|receipt| receipt.stage) {
                 Some(Stage::Received) => ReasonCode::Success,
-                Some(Stage::Handling | Stage::Awaited) => return Err(ReasonCode::ProtocolError),
+                Some(Stage::Handling | Stage::Awaited | Stage::Refused(_)) => {
+                    return Err(ReasonCode::ProtocolError);
+                }
                 None => ReasonCode::PacketIdentifierNotFound,
             };
             mailbox.receipts.remove(ack.packet_id, self.number);

@@ -250,7 +250,7 @@ impl Flow {
 impl Mailbox {
     /// A link that is gone will finish no publish any more.
     pub(crate) fn abandon(&mut self, link: u32, wakes: &mut Wakes) {
-        if self.receipts.abandon(link) {
+        if self.receipts.abandon(link, self.link) {
             // Its successor told the client nothing yet: a new link sends it again.
             self.close(ReasonCode::UnspecifiedError, wakes);
         }

@@ -167,6 +167,44 @@ fn a_repeat_whose_first_is_never_finished_is_asked_for_again() {
     assert_eq!(bench.durable("c").link.begin_publish(&mut p), Ok(Begin::New));
 }
 
+/// The same, but the repeat's turn comes after the first has ended badly.
+#[test]
+fn a_repeat_gets_the_refusal_of_the_first_in_its_turn() {
+    for version in [Version::V5, Version::V311] {
+        let bench = Bench::new();
+        let (old, id) = (bench.durable("c"), packet_id(5));
+        let mut p = publish("t", "m", QoS::ExactlyOnce, 5);
+        old.link.begin_publish(&mut p).unwrap();
+        let new = bench.open(Open { version, ..durable("c") });
+        assert_eq!(new.link.begin_publish(&mut p), Ok(Begin::Duplicate));
+
+        old.link.finish_publish(id, p.qos, ReasonCode::QuotaExceeded, None);
+        old.link.close(LOST, bench.now());
+        assert!(new.packets(bench.now()).is_empty(), "it is not its turn yet");
+        new.link.finish_publish(id, p.qos, ReasonCode::Success, None);
+        let told = new.drain(bench.now());
+        if version == Version::V5 {
+            assert_eq!(told, (vec![Packet::PubRec(Ack::new(id, ReasonCode::QuotaExceeded))], None));
+        } else {
+            assert_eq!(told, (Vec::new(), Some(ReasonCode::UnspecifiedError)), "3.1.1 cannot be told");
+        }
+        assert_eq!(new.link.publishes_in_progress(), 0);
+        assert_eq!(new.link.begin_publish(&mut p), Ok(Begin::New));
+    }
+}
+
+#[test]
+fn a_repeat_whose_first_is_given_up_before_its_turn_is_asked_for_again() {
+    let bench = Bench::new();
+    let old = bench.durable("c");
+    let mut p = publish("t", "m", QoS::ExactlyOnce, 5);
+    old.link.begin_publish(&mut p).unwrap();
+    let new = bench.durable("c");
+    new.link.begin_publish(&mut p).unwrap();
+    old.link.close(LOST, bench.now());
+    assert_eq!(new.closing(bench.now()), Some(ReasonCode::UnspecifiedError));
+}
+
 #[test]
 fn mqtt_3_1_2_29_no_reason_string_for_who_did_not_ask_for_problem_information() {
     let bench = Bench::new();

@@ -27,11 +27,11 @@ pub fn covers(outer: &str, inner: &str) -> bool {
     if inner.starts_with('$') && outer.starts_with(['+', '#']) {
         return false;
     }
-    // These match the same topics, because no topic is empty.
-    let outer = match outer {
-        "+/#" => "#",
-        "/+/#" => "/#",
-        outer => outer,
+    // These match the same topics, because no topic is empty; the longer one says so in its levels.
+    let inner = match inner {
+        "#" => "+/#",
+        "/#" => "/+/#",
+        inner => inner,
     };
     let inner = if inner == "/#" { "/+/#" } else { inner };
     let mut asked = inner.split('/');

@@ -130,6 +130,8 @@ fn covering() {
         ("#", "+", true),
         ("#", "$SYS/#", false),
         ("+/#", "#", true),
+        ("/+/#", "/#", true),
+        ("+/+/#", "/#", true), // `/` is the shortest of them
         ("+/+/#", "#", false),
         ("a/+/#", "a/#", false), // `a` itself
         ("a/#", "a", true),

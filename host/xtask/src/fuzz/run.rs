@@ -101,7 +101,7 @@ impl Ran {
         if let Some((_, path)) = line.split_once("Test unit written to ") {
             self.crash = Some(PathBuf::from(path.trim()));
         }
-        ["INFO:", "stat::", "#", "Done "].iter().any(|known| line.starts_with(known)) || line.is_empty()
+        ["INFO:", "stat::", "#", "Done ", "\""].iter().any(|known| line.starts_with(known)) || line.is_empty()
     }
 }
 
