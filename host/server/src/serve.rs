@@ -6,7 +6,7 @@
 //! Everything that can be refused is refused before the database is opened, so that a wrong start
 //! touches no data.
 
-use std::{sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use postern_broker::Broker;
@@ -118,7 +118,8 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     doors.open(bound, node.clone(), application, routers, &background);
 
     for (name, address) in announced {
-        println!("listening {name} {address}");
+        // Whoever started us may have closed it; that is no reason not to serve.
+        let _ = writeln!(std::io::stdout(), "listening {name} {address}");
     }
     info!(roles = ?config.roles.names(), "ready");
     drain::stop_signal().await.context("signals")?;

@@ -33,7 +33,6 @@ pub fn covers(outer: &str, inner: &str) -> bool {
         "/#" => "/+/#",
         inner => inner,
     };
-    let inner = if inner == "/#" { "/+/#" } else { inner };
     let mut asked = inner.split('/');
     for level in outer.split('/') {
         if level == "#" {
