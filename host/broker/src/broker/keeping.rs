@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use parking_lot::RwLockReadGuard;
-
 use super::{Broker, Core};
 use crate::journal::{Batch, Change, KeptMessage, KeptSession, KeptWill, Mark};
 use crate::message::Message;
@@ -73,16 +71,8 @@ impl Broker {
     /// While this is held, all that changes is written down in one piece: a QoS 2 publish is queued
     /// for its subscribers and known as taken, or neither.
     pub fn together(&self) -> impl Drop + '_ {
-        Together { _held: self.core.journal.together() }
+        self.core.journal.together()
     }
-}
-
-struct Together<'a> {
-    _held: RwLockReadGuard<'a, ()>,
-}
-
-impl Drop for Together<'_> {
-    fn drop(&mut self) {}
 }
 
 impl Core {
