@@ -39,8 +39,7 @@ impl Core {
         });
         let session_present = resumed.is_some();
         let session = resumed.unwrap_or_else(|| {
-            let key = crate::session::SessionKey::new(open.key.owner.as_deref(), &open.key.client_id);
-            let session = Arc::new(Session::new(Arc::new(key), self.next_id()));
+            let session = Arc::new(Session::new(Arc::clone(&open.key), self.next_id()));
             registry.insert(&session);
             self.stats.sessions.add(1);
             session

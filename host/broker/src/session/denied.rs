@@ -22,8 +22,8 @@ impl Denied {
         self.some.load(Relaxed) && self.filters.lock().iter().any(|filter| filter.matches(topic))
     }
 
-    fn set(&self, filters: &[TopicFilter]) {
-        *self.filters.lock() = filters.iter().map(TopicFilter::detached).collect();
+    fn set(&self, filters: &Arc<[TopicFilter]>) {
+        *self.filters.lock() = Arc::clone(filters);
         self.some.store(!filters.is_empty(), Relaxed);
     }
 }
@@ -31,8 +31,9 @@ impl Denied {
 impl Link {
     /// Keeps messages whose topic one of `filters` matches from this session, whatever it subscribes to;
     /// from now on, and those that wait. It holds while the session sleeps, until it is set anew. What the
-    /// server itself delivers (feeds, pushes) is not concerned.
-    pub fn deny(&self, filters: &[TopicFilter]) {
+    /// server itself delivers (feeds, pushes) is not concerned. The list is shared, not copied: many
+    /// links have the same.
+    pub fn deny(&self, filters: &Arc<[TopicFilter]>) {
         self.session.denied.set(filters);
         if filters.is_empty() {
             return;

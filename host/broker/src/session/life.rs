@@ -21,8 +21,8 @@ use crate::wire::{QoS, ReasonCode, Version};
 /// A CONNECT that the server accepts.
 #[derive(Clone, Debug)]
 pub struct Open {
-    /// Whose session.
-    pub key: SessionKey,
+    /// Whose session; in bytes of its own, as [`SessionKey::new`] makes it: the session keeps it.
+    pub key: Arc<SessionKey>,
     /// Protocol version.
     pub version: Version,
     /// Clean Start (5), Clean Session (3.x).
@@ -44,9 +44,9 @@ pub struct Open {
 
 impl Open {
     /// A new session that ends with its link, without limits of the client's.
-    pub fn new(key: SessionKey, version: Version) -> Self {
+    pub fn new(key: impl Into<Arc<SessionKey>>, version: Version) -> Self {
         Open {
-            key,
+            key: key.into(),
             version,
             clean_start: true,
             session_expiry_secs: 0,

@@ -1,6 +1,7 @@
 //! What a session is denied, it gets by no subscription; and everything else as before.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -55,7 +56,7 @@ proptest! {
         way in ways(),
     ) {
         let bench = Bench::new();
-        let deny: Vec<TopicFilter> = denied.iter().map(|text| filter(text)).collect();
+        let deny: Arc<[TopicFilter]> = denied.iter().map(|text| filter(text)).collect();
         let mut client = bench.durable("c");
         let say = || said.iter().for_each(|topic| {
             if matches!(way, Way::Retained) {
@@ -102,14 +103,14 @@ proptest! {
 fn it_holds_while_the_session_sleeps_and_until_it_is_set_anew() {
     let bench = Bench::new();
     let client = bench.durable("c");
-    client.link.deny(&[filter("a/secret")]);
+    client.link.deny(&Arc::from([filter("a/secret")]));
     client.subscribe("a/#", QoS::AtLeastOnce);
     client.publishes(bench.now());
     client.link.close(Close::Lost, bench.now());
     bench.publish("a/secret", "m", QoS::AtLeastOnce);
     bench.publish("a/open", "m", QoS::AtLeastOnce);
     let client = bench.durable("c");
-    client.link.deny(&[]);
+    client.link.deny(&Arc::default());
     bench.publish("a/secret", "allowed now", QoS::AtLeastOnce);
     let got: Vec<String> = client.publishes(bench.now()).iter().map(payload).collect();
     assert_eq!(got, ["m", "allowed now"]);

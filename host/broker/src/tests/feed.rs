@@ -305,7 +305,7 @@ fn a_long_queue_makes_live_messages_wait_in_the_store() {
 fn a_closed_window_bounds_the_feed_too() {
     let bench = Bench::with(Limits { feed_queued: 8, ..Limits::default() });
     let mut inbox = Inbox::new("alice");
-    let client = bench.open(Open { receive_maximum: 2, key: key(), ..durable("phone") });
+    let client = bench.open(Open { receive_maximum: 2, key: key().into(), ..durable("phone") });
     client.link.start_feed(cursor(0, &[]), QoS::AtLeastOnce);
     for n in 0..50 {
         inbox.store(&bench, &n.to_string(), QoS::AtLeastOnce, "bobs");
@@ -348,7 +348,7 @@ fn a_session_that_ends_at_clean_start_hands_its_cursor_over() {
     inbox.store(&bench, "1", QoS::AtLeastOnce, "bobs");
     let client = started(&bench, cursor(0, &[]));
     assert_eq!(inbox.level(&bench, &client), ["1"]);
-    let client = bench.open(Open { clean_start: true, key: key(), ..durable("phone") });
+    let client = bench.open(Open { clean_start: true, key: key().into(), ..durable("phone") });
     assert_eq!(client.cursor, Some(cursor(1, &[])));
 }
 

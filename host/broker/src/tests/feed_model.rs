@@ -178,7 +178,7 @@ impl World {
         }
         self.open.clear();
         let key = SessionKey::new(Some("alice"), "phone");
-        self.client = self.bench.open(Open { receive_maximum: window, key, ..durable("") });
+        self.client = self.bench.open(Open { receive_maximum: window, key: key.into(), ..durable("") });
         if !self.client.present {
             self.client.subscribe("plain", QoS::ExactlyOnce);
         }

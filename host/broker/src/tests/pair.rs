@@ -50,7 +50,7 @@ impl Bench {
 
     /// A device of a user's, whose session lives an hour longer.
     pub(super) fn device(&self, user: &str, id: &str) -> Client {
-        self.open(Open { key: SessionKey::new(Some(user), id), ..durable(id) })
+        self.open(Open { key: SessionKey::new(Some(user), id).into(), ..durable(id) })
     }
 
     pub(super) fn open(&self, open: Open) -> Client {

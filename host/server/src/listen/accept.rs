@@ -16,7 +16,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use super::strangers::{Stranger, Strangers};
+use super::{
+    connection::{Connection, Greeting},
+    strangers::{Stranger, Strangers},
+};
 use crate::login::neighbourhood;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -102,15 +105,14 @@ impl Drop for Place {
 }
 
 /// Accepts until `stop`; each connection gets a task of `tasks` that runs `serve`, a stranger at first.
-pub async fn accept<F, A>(
+pub async fn accept<F>(
     listener: TcpListener,
     gate: Arc<Gate>,
     tasks: TaskTracker,
     stop: CancellationToken,
     serve: F,
 ) where
-    F: Fn(TcpStream, SocketAddr, Stranger) -> A,
-    A: Future<Output = ()> + Send + 'static,
+    F: Fn(TcpStream, SocketAddr, Stranger) -> Greeting,
 {
     loop {
         // Permit first: without room the backlog waits in the kernel, not in our memory.
@@ -135,11 +137,7 @@ pub async fn accept<F, A>(
             stranger = gate.strangers.admit() => stranger,
             () = stop.cancelled() => return,
         };
-        let connection = serve(stream, peer, stranger);
-        tasks.spawn(async move {
-            let _place = place;
-            connection.await;
-        });
+        tasks.spawn(Connection::new(serve(stream, peer, stranger), place));
     }
 }
 

@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     accept::{Gate, accept},
     bind::{Admin, Bound},
+    connection::Greeting,
     handshake::Handshake,
     http,
     strangers::Stranger,
@@ -81,8 +82,12 @@ impl Doors<'_> {
         }
         if let Some((listener, _)) = bound.health {
             let stop = self.stop.clone();
-            let serve = move |stream, peer, _: Stranger| {
-                http::serve(stream, peer, routers.health.clone(), stop.clone())
+            let serve = move |stream, peer, _: Stranger| -> Greeting {
+                let serving = http::serve(stream, peer, routers.health.clone(), stop.clone());
+                Box::pin(async move {
+                    serving.await;
+                    None
+                })
             };
             doors.spawn(accept(listener, inner(), self.tasks.clone(), self.stop.clone(), serve));
         }
@@ -103,14 +108,13 @@ impl Doors<'_> {
             max_packet: max_packet as usize,
             origins: self.config.origins.clone(),
         };
-        let serve = move |stream: TcpStream, peer: SocketAddr, stranger: Stranger| {
+        let serve = move |stream: TcpStream, peer: SocketAddr, stranger: Stranger| -> Greeting {
             let (handshake, node) = (handshake.clone(), node.clone());
-            async move {
+            Box::pin(async move {
                 let origin = Origin { peer, listener: name };
                 // One time for all of it: who takes it for the handshake has none left for the CONNECT.
                 let by = Instant::now() + patience;
-                // Boxed: a resting link does not carry the way it came in.
-                let pump = Box::pin(stranger.while_here(async move {
+                let pump = stranger.while_here(async move {
                     let wire = handshake.perform(stream, origin, by).await?;
                     let conn = Framed::new(wire, max_packet);
                     match node {
@@ -120,13 +124,9 @@ impl Doors<'_> {
                             None
                         }
                     }
-                }))
-                .await;
-                drop(stranger);
-                if let Some(pump) = pump.flatten() {
-                    pump.run().await;
-                }
-            }
+                });
+                pump.await.flatten()
+            })
         };
         accept(listener, gate, self.tasks.clone(), self.stop.clone(), serve)
     }
@@ -140,9 +140,9 @@ impl Doors<'_> {
         let tls = TlsAcceptor::from(self.certificates.http.clone());
         let patience = Duration::from_secs(u64::from(self.config.limits.handshake_timeout_secs));
         let stop = self.stop.clone();
-        let serve = move |stream: TcpStream, peer: SocketAddr, stranger: Stranger| {
+        let serve = move |stream: TcpStream, peer: SocketAddr, stranger: Stranger| -> Greeting {
             let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
-            async move {
+            Box::pin(async move {
                 let served = async {
                     match tokio::time::timeout(patience, tls.accept(stream)).await {
                         Ok(Ok(stream)) => http::serve(stream, peer, router, stop).await,
@@ -150,8 +150,9 @@ impl Doors<'_> {
                         Err(_) => count("handshake-timeout"),
                     }
                 };
-                Box::pin(stranger.while_here(served)).await;
-            }
+                stranger.while_here(served).await;
+                None
+            })
         };
         accept(listener, gate, self.tasks.clone(), self.stop.clone(), serve)
     }

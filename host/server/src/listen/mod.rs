@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod bind;
+pub mod connection;
 pub mod descriptors;
 pub mod doors;
 pub mod handshake;

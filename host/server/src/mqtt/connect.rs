@@ -68,7 +68,9 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, by: Inst
     let refusal = match signed.await {
         Ok(Ok(opened)) => {
             conn.trust();
-            return Some(Box::new(opened.into_pump(node, conn, origin)));
+            let mut pump = Box::new(opened.into_pump(node, conn, origin));
+            pump.begin();
+            return Some(pump);
         }
         Ok(Err(refusal)) => refusal,
         Err(_) => Refusal::TooSlow,
@@ -112,12 +114,10 @@ struct Opened {
 
 impl Opened {
     fn into_pump(self, node: Arc<Node>, conn: Framed, origin: Origin) -> Pump {
-        let mut pump = Pump::new(node, conn, self.link, self.sender, self.version, origin)
+        Pump::new(node, conn, self.link, self.sender, self.version, origin)
             .keep_alive(self.keep_alive)
             .signed_in(self.signed_in, self.method)
-            .outlives(self.outlives);
-        pump.welcome();
-        pump
+            .outlives(self.outlives)
     }
 }
 
@@ -151,7 +151,8 @@ async fn open(
     if will_topic.as_ref().is_some_and(|topic| !rights.may_publish(topic)) {
         return Err(Refusal::NotAllowed("publish to the will's topic"));
     }
-    let key = SessionKey { owner: profile.as_ref().map(|p| Text::from(p.user.as_str())), client_id };
+    let owner = profile.as_ref().map(|p| Text::from(p.user.as_str()));
+    let key = Arc::new(SessionKey { owner, client_id });
     let partners = grant.partners.into_iter().map(Into::into).collect();
     let signed_in = node.live.sign_in(names, &key, grant.expires_at, since);
     let signed_in = signed_in.map_err(|_| Refusal::BadCredentials("revoked"))?;

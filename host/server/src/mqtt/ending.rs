@@ -42,14 +42,14 @@ impl Pump {
             }
             _ => Close::Normal { session_expiry_secs: disconnect.session_expiry },
         };
-        self.ending = Some(Ending::Left(close));
+        self.ending = Some(Box::new(Ending::Left(close)));
     }
 
     /// Ends the link with a refusal.
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         refusal.count();
         if self.ending.is_none() {
-            self.ending = Some(Ending::Refused(refusal));
+            self.ending = Some(Box::new(Ending::Refused(refusal)));
         }
     }
 
@@ -58,20 +58,20 @@ impl Pump {
         match end {
             End::Gone(e) => {
                 debug!(peer = %self.origin.peer, error = %e, "link gone");
-                self.ending.get_or_insert(Ending::Gone);
+                self.ending.get_or_insert_with(|| Box::new(Ending::Gone));
             }
             End::Refused(fault) => self.refuse(fault.into()),
         }
     }
 
     /// Tells the peer, ends the session's attachment, publishes the will, notes who left.
-    pub(super) async fn finish(mut self: Box<Self>) {
+    pub async fn finish(mut self: Box<Self>) {
         let settled = poll_fn(|cx| self.node.broker.poll_settled(cx, self.mark));
         if tokio::time::timeout(FAREWELL, settled).await.is_err() {
             // It would acknowledge what may not be there after a restart.
             self.conn.forget_unsent();
         }
-        let close = match self.ending.take() {
+        let close = match self.ending.take().map(|ending| *ending) {
             Some(Ending::Left(close)) => close,
             Some(Ending::Refused(refusal)) => {
                 info!(peer = %self.origin.peer, listener = self.origin.listener.as_str(), %refusal, "link ended");

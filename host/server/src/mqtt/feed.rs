@@ -40,7 +40,7 @@ impl Pump {
     fn to_welcome(&self) -> Option<Welcomed> {
         let profile = self.sender.profile.as_ref().filter(|_| self.sender.rights.messaging)?;
         Some(Welcomed {
-            profile: profile.clone(),
+            profile: (**profile).clone(),
             partners: self.sender.partners.clone(),
             device: Device { user: profile.user.clone(), client_id: self.sender.key.client_id.to_string() },
             counted: Arc::default(),

@@ -52,9 +52,12 @@ pub enum Done {
     Repeated(Receipt),
 }
 
-/// The messages of one link that are under way.
+/// The messages of one link that are under way. Without any it is a null pointer: most links rest.
 #[derive(Default)]
-pub struct Inflow {
+pub struct Inflow(Option<Box<UnderWay>>);
+
+#[derive(Default)]
+struct UnderWay {
     question: Option<Box<(Receipt, Arrived, Question)>>,
     gathered: Vec<(Receipt, Incoming)>,
     pending: VecDeque<Pending>,
@@ -67,29 +70,35 @@ pub struct Inflow {
 impl Inflow {
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
-        self.question.is_none() && self.gathered.is_empty() && self.pending.is_empty()
+        self.0.as_ref().is_none_or(|it| it.is_over())
     }
 
     /// Whether more may be read.
     pub fn has_room(&self) -> bool {
-        self.question.is_none() && self.count < PENDING && self.bytes < PENDING_BYTES
+        let room = |it: &UnderWay| it.question.is_none() && it.count < PENDING && it.bytes < PENDING_BYTES;
+        self.0.as_deref().is_none_or(room)
     }
 
     /// Whether a message waits for an answer of the directory: nothing behind it may be applied.
     pub fn is_asking(&self) -> bool {
-        self.question.is_some()
+        self.0.as_ref().is_some_and(|it| it.question.is_some())
+    }
+
+    fn under_way(&mut self) -> &mut UnderWay {
+        self.0.get_or_insert_default()
     }
 
     /// Holds a message until its question is answered.
     pub fn ask(&mut self, receipt: Receipt, arrived: Arrived, question: Question) {
-        self.question = Some(Box::new((receipt, arrived, question)));
+        self.under_way().question = Some(Box::new((receipt, arrived, question)));
     }
 
     /// The message whose question is answered.
     pub fn poll_question(&mut self, cx: &mut Context<'_>) -> Poll<(Receipt, Arrived, Result<(), Denied>)> {
-        let Some(asked) = &mut self.question else { return Poll::Pending };
+        let Some(it) = &mut self.0 else { return Poll::Pending };
+        let Some(asked) = &mut it.question else { return Poll::Pending };
         let Poll::Ready(answer) = asked.2.as_mut().poll(cx) else { return Poll::Pending };
-        match self.question.take() {
+        match it.question.take() {
             Some(asked) => Poll::Ready((asked.0, asked.1, answer)),
             None => Poll::Pending,
         }
@@ -97,10 +106,11 @@ impl Inflow {
 
     /// A message to be stored; submitted with its neighbours at [`Inflow::submit`].
     pub fn store(&mut self, receipt: Receipt, incoming: Incoming) {
-        self.count += 1;
-        self.bytes += incoming.cost();
-        self.gathered_bytes += incoming.cost();
-        self.gathered.push((receipt, incoming));
+        let it = self.under_way();
+        it.count += 1;
+        it.bytes += incoming.cost();
+        it.gathered_bytes += incoming.cost();
+        it.gathered.push((receipt, incoming));
     }
 
     /// A message to be routed: at once when nothing is before it.
@@ -110,13 +120,10 @@ impl Inflow {
         message: Arc<Message>,
         ingest: &Ingest,
     ) -> Option<(Receipt, Arc<Message>)> {
-        if self.gathered.is_empty() && self.pending.is_empty() {
-            return Some((receipt, message));
-        }
-        self.submit(ingest);
-        self.count += 1;
-        self.bytes += message.size();
-        self.pending.push_back(Pending::Routing(receipt, message));
+        let Some(it) = self.0.as_mut().filter(|it| it.has_messages()) else { return Some((receipt, message)) };
+        it.submit(ingest);
+        it.bytes += message.size();
+        it.wait(Pending::Routing(receipt, message));
         None
     }
 
@@ -127,24 +134,52 @@ impl Inflow {
         refusal: crate::refuse::Refusal,
         ingest: &Ingest,
     ) -> Option<(Receipt, crate::refuse::Refusal)> {
-        if self.gathered.is_empty() && self.pending.is_empty() {
-            return Some((receipt, refusal));
-        }
-        self.submit(ingest);
-        self.count += 1;
-        self.pending.push_back(Pending::Refused(receipt, refusal));
+        let Some(it) = self.0.as_mut().filter(|it| it.has_messages()) else { return Some((receipt, refusal)) };
+        it.submit(ingest);
+        it.wait(Pending::Refused(receipt, refusal));
         None
     }
 
     /// A QoS 2 message that is handled already: its turn is told at [`Inflow::poll_done`].
     pub fn repeat(&mut self, receipt: Receipt, ingest: &Ingest) {
-        self.submit(ingest);
-        self.count += 1;
-        self.pending.push_back(Pending::Repeated(receipt));
+        let it = self.under_way();
+        it.submit(ingest);
+        it.wait(Pending::Repeated(receipt));
     }
 
     /// Submits what was gathered.
     pub fn submit(&mut self, ingest: &Ingest) {
+        if let Some(it) = &mut self.0 {
+            it.submit(ingest);
+        }
+    }
+
+    /// What is done, as far as its turn has come.
+    pub fn poll_done(&mut self, cx: &mut Context<'_>, done: &mut Vec<Done>) {
+        if let Some(it) = &mut self.0 {
+            it.poll_done(cx, done);
+            if it.is_over() {
+                self.0 = None;
+            }
+        }
+    }
+}
+
+impl UnderWay {
+    fn has_messages(&self) -> bool {
+        !self.gathered.is_empty() || !self.pending.is_empty()
+    }
+
+    fn is_over(&self) -> bool {
+        self.question.is_none() && !self.has_messages()
+    }
+
+    fn wait(&mut self, pending: Pending) {
+        self.count += 1;
+        self.pending.push_back(pending);
+    }
+
+    fn submit(&mut self, ingest: &Ingest) {
         if self.gathered.is_empty() {
             return;
         }
@@ -153,8 +188,7 @@ impl Inflow {
         self.pending.push_back(Pending::Committing(receipts, ingest.submit(messages), bytes));
     }
 
-    /// What is done, as far as its turn has come.
-    pub fn poll_done(&mut self, cx: &mut Context<'_>, done: &mut Vec<Done>) {
+    fn poll_done(&mut self, cx: &mut Context<'_>, done: &mut Vec<Done>) {
         while let Some(front) = self.pending.front_mut() {
             if let Pending::Committing(receipts, answer, bytes) = front {
                 let Poll::Ready(outcomes) = std::pin::Pin::new(answer).poll(cx) else { return };

@@ -6,7 +6,6 @@
 
 use std::{
     collections::VecDeque,
-    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -41,9 +40,9 @@ pub struct Pump {
     pub(super) origin: Origin,
     pub(super) inflow: Inflow,
     pub(super) signed_in: Option<Arc<SignIn>>,
-    pub(super) method: Option<Text>,
+    pub(super) method: Option<Box<Text>>,
     pub(super) reauth: Option<Box<Reauth>>,
-    pub(super) ending: Option<Ending>,
+    pub(super) ending: Option<Box<Ending>>,
     /// The client asked for a session that outlives its link.
     pub(super) outlives: bool,
     /// Packets read and not yet applied: one before them waits for an answer.
@@ -103,7 +102,7 @@ impl Pump {
 
     /// What it signed in with, and how to sign in again.
     pub fn signed_in(mut self, signed_in: Arc<SignIn>, method: Option<Text>) -> Self {
-        (self.signed_in, self.method) = (Some(signed_in), method);
+        (self.signed_in, self.method) = (Some(signed_in), method.map(Box::new));
         self
     }
 
@@ -113,19 +112,20 @@ impl Pump {
         self
     }
 
-    /// Runs the link to its end. Boxed, as is its end: a resting link is a small task.
-    pub async fn run(mut self: Box<Self>) {
+    /// To be called once, before it is polled: what its rights forbid ends, and what came behind its
+    /// CONNECT is the first to be applied.
+    pub fn begin(&mut self) {
         self.withdraw_forbidden();
+        self.welcome();
         let mut packets = Vec::new();
         if let Err(end) = self.conn.leftover(&mut packets) {
             self.end(end);
         }
         self.backlog.extend(packets);
-        poll_fn(|cx| self.poll(cx)).await;
-        Box::pin(self.finish()).await;
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Goes on with the link; ready when it is over, and [`Pump::finish`] is to be called.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = clock::now();
         for _ in 0..ROUNDS {
             let mut moved = self.apply_backlog(now);
@@ -235,7 +235,7 @@ impl Pump {
                 if let Some(reason) = drained.closing
                     && self.ending.is_none()
                 {
-                    self.ending = Some(Ending::Refused(Refusal::Closed(reason)));
+                    self.ending = Some(Box::new(Ending::Refused(Refusal::Closed(reason))));
                     moved = true;
                 }
             }
@@ -248,7 +248,7 @@ impl Pump {
             match written {
                 Poll::Ready(Ok(())) => moved = true,
                 Poll::Ready(Err(_)) => {
-                    self.ending.get_or_insert(Ending::Gone);
+                    self.ending.get_or_insert_with(|| Box::new(Ending::Gone));
                     return true;
                 }
                 Poll::Pending => break,

@@ -47,7 +47,7 @@ pub struct RevokedMeanwhile;
 
 /// What a link has signed in with.
 pub struct SignIn {
-    key: SessionKey,
+    key: Arc<SessionKey>,
     /// The login that the token came of, the token, and what it was renewed by; none for an anonymous client.
     names: Mutex<VecDeque<String>>,
     /// Milliseconds since 1970; `u64::MAX` for never.
@@ -119,7 +119,7 @@ impl Live {
     pub fn sign_in(
         &self,
         names: impl IntoIterator<Item = String>,
-        key: &SessionKey,
+        key: &Arc<SessionKey>,
         expires_at: Option<u64>,
         since: Moment,
     ) -> Result<Arc<SignIn>, RevokedMeanwhile> {
@@ -248,8 +248,8 @@ mod tests {
 
     use super::*;
 
-    fn key() -> SessionKey {
-        SessionKey::new(Some("alice"), "phone")
+    fn key() -> Arc<SessionKey> {
+        Arc::new(SessionKey::new(Some("alice"), "phone"))
     }
 
     fn sign_in(live: &Live, names: &[&str], since: Moment) -> Result<Arc<SignIn>, RevokedMeanwhile> {

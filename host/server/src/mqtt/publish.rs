@@ -3,7 +3,10 @@
 //! [`Sender::admit`] decides without waiting. What it cannot know yet it asks for, and the link
 //! comes again with the same message, so that arrival order holds.
 
-use std::{pin::Pin, sync::Arc};
+use std::{
+    pin::Pin,
+    sync::{Arc, OnceLock},
+};
 
 use parking_lot::Mutex;
 use postern_broker::{
@@ -38,11 +41,11 @@ use crate::{
 /// Who sends, and under which grant: a link's, or a will's whose link is gone.
 pub struct Sender {
     /// The session.
-    pub key: SessionKey,
+    pub key: Arc<SessionKey>,
     /// None for anonymous clients.
-    pub profile: Option<Profile>,
-    /// What classify may ask about the sender.
-    as_classify_sees: Arc<classify::SenderFacts>,
+    pub profile: Option<Box<Profile>>,
+    /// What classify may ask about the sender; made when it first sends something.
+    as_classify_sees: OnceLock<Arc<classify::SenderFacts>>,
     /// The sender's partner organisations.
     pub partners: Vec<Partner>,
     /// What the grant allows on this transport.
@@ -90,18 +93,24 @@ pub struct Arrived {
 impl Sender {
     /// A sender under a grant.
     pub fn new(
-        key: SessionKey,
+        key: Arc<SessionKey>,
         profile: Option<Profile>,
         partners: Vec<Partner>,
         rights: Arc<Rights>,
         transport: Transport,
     ) -> Self {
-        let as_classify_sees = Arc::new(classify::SenderFacts {
-            client_id: key.client_id.to_string(),
-            profile: profile.clone().map(Into::into),
-        });
-        let memo = Mutex::default();
+        let (as_classify_sees, memo) = Default::default();
+        let profile = profile.map(Box::new);
         Sender { key, profile, as_classify_sees, partners, rights, transport, signed_in: None, memo }
+    }
+
+    fn as_classify_sees(&self) -> &Arc<classify::SenderFacts> {
+        self.as_classify_sees.get_or_init(|| {
+            Arc::new(classify::SenderFacts {
+                client_id: self.key.client_id.to_string(),
+                profile: self.profile.as_deref().cloned().map(Into::into),
+            })
+        })
     }
 
     /// The same, as long as it is signed in.
@@ -239,7 +248,7 @@ impl Sender {
             retain: message.retain,
             origin: classify::Origin::Client,
             transport: self.transport,
-            sender: Some(&self.as_classify_sees),
+            sender: Some(self.as_classify_sees()),
             relation,
             now: now.0,
         };

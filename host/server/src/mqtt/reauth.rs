@@ -43,7 +43,7 @@ impl Pump {
     /// AUTH from the client: begins a re-authentication or answers our challenge.
     pub(super) fn auth(&mut self, auth: Auth) {
         let protocol_error = |what| Refusal::Packet(ReasonCode::ProtocolError, what);
-        let Some(method) = self.method.clone() else {
+        let Some(method) = self.method.as_deref().cloned() else {
             return self.refuse(protocol_error("AUTH without an authentication method"));
         };
         if auth.method.as_ref() != Some(&method) {

@@ -144,7 +144,7 @@ impl Pump {
             }
             Some(_) => {
                 refusal.count();
-                self.ending.get_or_insert(Ending::Refused(refusal));
+                self.ending.get_or_insert_with(|| Box::new(Ending::Refused(refusal)));
             }
         }
     }

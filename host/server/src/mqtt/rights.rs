@@ -21,8 +21,8 @@ pub struct Rights {
 
 #[derive(Debug)]
 struct Compiled {
-    allow: Vec<TopicFilter>,
-    deny: Vec<TopicFilter>,
+    allow: Arc<[TopicFilter]>,
+    deny: Arc<[TopicFilter]>,
 }
 
 /// A pattern of a grant is no topic filter: a mistake of the token plugin, so nothing is granted.
@@ -91,7 +91,7 @@ impl Rights {
     }
 
     /// Topics that no subscription may bring, however wide it is.
-    pub fn denied(&self) -> &[TopicFilter] {
+    pub fn denied(&self) -> &Arc<[TopicFilter]> {
         &self.subscribe.deny
     }
 }
@@ -103,7 +103,7 @@ impl Compiled {
     }
 
     fn new(patterns: &Patterns) -> Result<Self, BadPattern> {
-        let compile = |list: &[String]| -> Result<Vec<TopicFilter>, BadPattern> {
+        let compile = |list: &[String]| -> Result<Arc<[TopicFilter]>, BadPattern> {
             list.iter().map(|p| TopicFilter::new(Text::from(p.as_str())).map_err(|_| BadPattern)).collect()
         };
         Ok(Compiled { allow: compile(&patterns.allow)?, deny: compile(&patterns.deny)? })

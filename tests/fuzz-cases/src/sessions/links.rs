@@ -36,7 +36,7 @@ impl World {
         let aliases = if version == Version::V5 { u16::from(connect.aliases % 4) } else { 0 };
         let small = connect.small_packets && version == Version::V5;
         let open = Open {
-            key: Self::key(session),
+            key: Self::key(session).into(),
             version,
             clean_start: connect.clean,
             session_expiry_secs: asked,

@@ -48,11 +48,17 @@ impl World {
         }
     }
 
-    /// The n-th of its QoS 2 messages that was not answered yet.
+    /// The n-th of its QoS 2 messages that was not answered yet. Not one whose answer is under way:
+    /// MQTT 5 forbids repeats within a link [MQTT-4.4.0-1] for they may come behind a refusal, and are
+    /// new messages then.
     pub(super) fn repeat(&mut self, session: usize, nth: u8) {
         let peer = &self.peers[session];
-        let unanswered = |message: &Sending| message.qos == QoS::ExactlyOnce && !message.received;
-        let mut unanswered = peer.sending.iter().filter(|(_, message)| unanswered(message));
+        let unanswered = |id: &PacketId, message: &Sending| {
+            message.qos == QoS::ExactlyOnce
+                && !message.received
+                && peer.pending.iter().any(|pending| pending.id == Some(*id))
+        };
+        let mut unanswered = peer.sending.iter().filter(|(id, message)| unanswered(id, message));
         if let (Some(_), Some((id, message))) = (&peer.link, unanswered.nth(usize::from(nth))) {
             let (id, message) = (*id, *message);
             self.begin(session, Some(id), message, true, false);

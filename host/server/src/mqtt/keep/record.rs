@@ -145,7 +145,7 @@ pub fn will(kept: &KeptWill) -> Option<Vec<u8>> {
         sender: SenderRecord {
             owner: sender.key.owner.as_ref().map(ToString::to_string),
             client_id: sender.key.client_id.to_string(),
-            profile: sender.profile.clone(),
+            profile: sender.profile.as_deref().cloned(),
             partners: sender.partners.clone(),
             rights: sender.rights.granted(),
             tls: sender.transport == postern_guest::roles::types::Transport::Tls,
@@ -156,7 +156,7 @@ pub fn will(kept: &KeptWill) -> Option<Vec<u8>> {
 pub fn read_will(bytes: &[u8]) -> Option<KeptWill> {
     let record: WillRecord = serde_json::from_slice(bytes).ok()?;
     let (topic, publish) = read_packet(&record.packet)?;
-    let key = SessionKey::new(record.sender.owner.as_deref(), &record.sender.client_id);
+    let key = Arc::new(SessionKey::new(record.sender.owner.as_deref(), &record.sender.client_id));
     let transport = if record.sender.tls {
         postern_guest::roles::types::Transport::Tls
     } else {
