@@ -13,7 +13,7 @@ use crate::topic::{TopicFilter, TopicName};
 #[derive(Debug, Default)]
 pub(crate) struct Denied {
     some: AtomicBool,
-    filters: Mutex<Arc<[TopicFilter]>>,
+    filters: Mutex<Arc<Vec<TopicFilter>>>,
 }
 
 impl Denied {
@@ -22,7 +22,7 @@ impl Denied {
         self.some.load(Relaxed) && self.filters.lock().iter().any(|filter| filter.matches(topic))
     }
 
-    fn set(&self, filters: &Arc<[TopicFilter]>) {
+    fn set(&self, filters: &Arc<Vec<TopicFilter>>) {
         *self.filters.lock() = Arc::clone(filters);
         self.some.store(!filters.is_empty(), Relaxed);
     }
@@ -33,7 +33,7 @@ impl Link {
     /// from now on, and those that wait. It holds while the session sleeps, until it is set anew. What the
     /// server itself delivers (feeds, pushes) is not concerned. The list is shared, not copied: many
     /// links have the same.
-    pub fn deny(&self, filters: &Arc<[TopicFilter]>) {
+    pub fn deny(&self, filters: &Arc<Vec<TopicFilter>>) {
         self.session.denied.set(filters);
         if filters.is_empty() {
             return;

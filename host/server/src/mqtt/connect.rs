@@ -1,6 +1,6 @@
 //! CONNECT: who is it → may it → session → CONNACK → welcome (A9, A11).
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc};
 
 use postern_broker::{
     Link, Open, SessionKey, Will,
@@ -106,7 +106,7 @@ struct Opened {
     link: Arc<Link>,
     sender: Arc<Sender>,
     version: Version,
-    keep_alive: Option<Duration>,
+    keep_alive: Option<NonZeroU32>,
     signed_in: Arc<SignIn>,
     method: Option<Text>,
     outlives: bool,
@@ -213,7 +213,7 @@ async fn open(
     signed_in.attach(&link, &node.broker);
     link.send(Packet::ConnAck(Box::new(ack)));
     // [MQTT-3.1.2-22]: one and a half times the keep alive.
-    let keep_alive = (keep_alive_secs > 0).then(|| Duration::from_millis(u64::from(keep_alive_secs) * 1_500));
+    let keep_alive = NonZeroU32::new(u32::from(keep_alive_secs) * 1_500);
     let outlives = asked > 0;
     Ok(Opened { link, sender, version: connect.version, keep_alive, signed_in, method, outlives })
 }

@@ -48,7 +48,8 @@ impl Pump {
     fn next_deadline(&self, now: Timestamp) -> Option<(Instant, Refusal)> {
         // Who is not read cannot be heard.
         let heard_of = self.keep_alive.filter(|_| self.held_until().is_none());
-        let silence = heard_of.map(|k| (self.heard + k, Refusal::KeepAlive));
+        let silence =
+            heard_of.map(|ms| (self.heard + Duration::from_millis(ms.get().into()), Refusal::KeepAlive));
         let expiry = match self.signed_in.as_ref().map_or(u64::MAX, |s| s.expires_at()) {
             u64::MAX => None,
             at => Some((Instant::now() + Duration::from_millis(at.saturating_sub(now.0)), Refusal::Expired)),

@@ -120,7 +120,9 @@ impl Inflow {
         message: Arc<Message>,
         ingest: &Ingest,
     ) -> Option<(Receipt, Arc<Message>)> {
-        let Some(it) = self.0.as_mut().filter(|it| it.has_messages()) else { return Some((receipt, message)) };
+        let Some(it) = self.0.as_mut().filter(|it| it.has_messages()) else {
+            return Some((receipt, message));
+        };
         it.submit(ingest);
         it.bytes += message.size();
         it.wait(Pending::Routing(receipt, message));
@@ -134,7 +136,9 @@ impl Inflow {
         refusal: crate::refuse::Refusal,
         ingest: &Ingest,
     ) -> Option<(Receipt, crate::refuse::Refusal)> {
-        let Some(it) = self.0.as_mut().filter(|it| it.has_messages()) else { return Some((receipt, refusal)) };
+        let Some(it) = self.0.as_mut().filter(|it| it.has_messages()) else {
+            return Some((receipt, refusal));
+        };
         it.submit(ingest);
         it.wait(Pending::Refused(receipt, refusal));
         None

@@ -6,10 +6,10 @@
 
 use std::{
     collections::VecDeque,
+    num::NonZeroU32,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use postern_broker::{
@@ -54,7 +54,8 @@ pub struct Pump {
     pub(super) mark: Mark,
     /// Where the journal was asked to wake us.
     asked: Mark,
-    pub(super) keep_alive: Option<Duration>,
+    /// Milliseconds of silence after which the link ends.
+    pub(super) keep_alive: Option<NonZeroU32>,
     pub(super) heard: Instant,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
 }
@@ -94,8 +95,8 @@ impl Pump {
         }
     }
 
-    /// The silence after which the link ends; None for never.
-    pub fn keep_alive(mut self, keep_alive: Option<Duration>) -> Self {
+    /// The silence after which the link ends, in milliseconds; None for never.
+    pub fn keep_alive(mut self, keep_alive: Option<NonZeroU32>) -> Self {
         self.keep_alive = keep_alive;
         self
     }

@@ -21,8 +21,9 @@ pub struct Rights {
 
 #[derive(Debug)]
 struct Compiled {
-    allow: Arc<[TopicFilter]>,
-    deny: Arc<[TopicFilter]>,
+    allow: Vec<TopicFilter>,
+    /// Shared with the sessions that it holds for.
+    deny: Arc<Vec<TopicFilter>>,
 }
 
 /// A pattern of a grant is no topic filter: a mistake of the token plugin, so nothing is granted.
@@ -91,7 +92,7 @@ impl Rights {
     }
 
     /// Topics that no subscription may bring, however wide it is.
-    pub fn denied(&self) -> &Arc<[TopicFilter]> {
+    pub fn denied(&self) -> &Arc<Vec<TopicFilter>> {
         &self.subscribe.deny
     }
 }
@@ -103,10 +104,10 @@ impl Compiled {
     }
 
     fn new(patterns: &Patterns) -> Result<Self, BadPattern> {
-        let compile = |list: &[String]| -> Result<Arc<[TopicFilter]>, BadPattern> {
+        let compile = |list: &[String]| -> Result<Vec<TopicFilter>, BadPattern> {
             list.iter().map(|p| TopicFilter::new(Text::from(p.as_str())).map_err(|_| BadPattern)).collect()
         };
-        Ok(Compiled { allow: compile(&patterns.allow)?, deny: compile(&patterns.deny)? })
+        Ok(Compiled { allow: compile(&patterns.allow)?, deny: Arc::new(compile(&patterns.deny)?) })
     }
 }
 
