@@ -24,6 +24,7 @@ mod postern;
 mod raw;
 mod services;
 mod settings;
+mod terminal;
 mod wire;
 
 pub use http::{Page, metric};
@@ -33,6 +34,7 @@ pub use postern::{Postern, Refused};
 pub use raw::{Peer, connect, publish, text};
 pub use services::{Nats, Postgres, Tap};
 pub use settings::{Settings, guest_file};
+pub use terminal::{ACKNOWLEDGED, Command, DONE, FAILED, Instruction, Requester, TCP, TLS, UNKNOWN};
 pub use wire::Wire;
 
 use std::path::PathBuf;

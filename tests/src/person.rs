@@ -238,6 +238,12 @@ impl Session {
         }
     }
 
+    /// A message that has come already, while something else was waited for.
+    pub fn came_already(&mut self, wanted: impl Fn(&Publish) -> bool) -> Option<Publish> {
+        let at = self.came.iter().position(wanted)?;
+        self.came.remove(at)
+    }
+
     /// Everything that has come, up to the answer to a PINGREQ; presence apart.
     pub async fn messages_so_far(&mut self) -> Vec<Publish> {
         for packet in self.peer.so_far().await {

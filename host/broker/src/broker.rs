@@ -170,11 +170,12 @@ impl Broker {
         online
     }
 
-    /// Queues a message for one link's session, whatever it subscribed to (the snapshot at
-    /// sign-in). False when it has no room.
+    /// Queues a message for one link, whatever it subscribed to. It never reaches another link of the
+    /// session: what this one has not written, or not had acknowledged, when it ends is dropped. What may
+    /// go out on TLS only is safe with it. False when the link has ended or the session no room.
     pub fn deliver_to_link(&self, link: &Link, message: &Arc<Message>) -> bool {
         let mut wakes = Wakes::new();
-        let taken = link.is_attached() && link.session().offer(&self.core, push(message), &mut wakes);
+        let taken = link.session().offer_to(&self.core, link.number(), push(message), &mut wakes);
         wake_all(wakes);
         taken
     }

@@ -8,6 +8,7 @@
 //!          → broker.open → mqtt/link → mqtt/feed → control/welcome
 //! PUBLISH  mqtt/link → mqtt/receive → mqtt/publish (rights, role classify) → control/ingest (role store)
 //!          or broker.publish → PUBACK
+//! Command  command/ask → command/accept (role encrypt) → command/serve → deliver or instruct → query → result
 //! Admin    cli → admin (unix socket) → slots, broker, bus; every act in audit
 //! ```
 //!
@@ -19,6 +20,7 @@ mod admin;
 mod audit;
 mod cli;
 mod clock;
+mod command;
 mod config;
 mod control;
 mod datadir;

@@ -8,6 +8,7 @@ use postern_guest::{FailureRule, Slots};
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    command::Commands,
     config::Limits,
     control::{cursors::Cursors, ids::AssignedIds, ingest::Ingest, people::People, presence::Presence},
     mqtt::{live::Live, rights::Compilations},
@@ -23,6 +24,8 @@ pub struct Node {
     pub bus: Bus,
     /// The way into the store.
     pub ingest: Ingest,
+    /// Commands to terminals.
+    pub commands: Arc<Commands>,
     /// What the directory says.
     pub people: Arc<People>,
     /// Who is online.

@@ -1,5 +1,5 @@
-//! The policy file: which plugin serves each role first, grants, limits, failure rule, and (reserved,
-//! not enforced yet) what must be encrypted. Raw → typed; an error is one line that names file and key.
+//! The policy file: which plugin serves each role first, grants, limits, failure rule, and what must be
+//! encrypted. Raw → typed; an error is one line that names file and key.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -59,8 +59,7 @@ pub struct Policy {
     roles: BTreeMap<Role, String>,
     /// What callers get while classify is down (C6); the other roles fail closed.
     pub classify_failure: FailureRule,
-    /// Classes of commands that will travel on TLS whatever a plugin says (rule 2); not enforced yet.
-    #[allow(dead_code)] // commands come next; the key is read so that a typing mistake is found now
+    /// Classes of commands that travel on TLS whatever a plugin says (rule 2).
     pub must_encrypt: BTreeSet<String>,
     /// Every message is of class *other* (A16's exception).
     pub all_other: bool,

@@ -21,6 +21,7 @@ use ulid::Ulid;
 use crate::{
     admin::{self, Admin},
     audit::Audit,
+    command::{self, Commands, Links, keys::Signer, pace::Pace},
     config::Config,
     control::{
         cursors::Cursors, heard, history, ids::AssignedIds, ingest::Ingest, people::People,
@@ -59,7 +60,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         Some(url) => Bus::connect(url).await.map_err(|e| config.error("bus.url", e))?,
     };
 
-    let host = Host { database: database.clone(), keyring };
+    let host = Host { database: database.clone(), keyring: keyring.clone() };
     let runtime = Runtime::new(RuntimeConfig { cache: data.plugin_cache() }, host)?;
     let slots = Arc::new(Slots::new());
     crate::plugins::load(&runtime, &policy, &files, &slots).await?;
@@ -69,6 +70,8 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
             .map_err(|e| config.error("policy", e))?;
     }
 
+    let signer = Signer::new(&keyring, config.instruction_key)?;
+    let audit = Audit::open(&data.audit_log())?;
     let background = Background::default();
     background.spawn(purge::run(database.clone()));
     let tasks = TaskTracker::new();
@@ -84,6 +87,8 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
             background: &background,
             node: data.node_name()?,
             tasks: &tasks,
+            audit: &audit,
+            signer,
         };
         Some(broker_node(parts).await?)
     } else {
@@ -99,13 +104,14 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         runtime: Arc::new(runtime),
         broker: node.as_ref().map(|n| n.broker.clone()),
         bus: bus.clone(),
+        commands: database.commands(),
         database: database.clone(),
         plugin_dir: config.plugin_dir.clone(),
         roles: config.roles,
         listeners: announced.clone(),
         public: bound.addresses(),
         token: config.admin_token.clone(),
-        audit: Audit::open(&data.audit_log())?,
+        audit,
         activations: data.activations(),
         tasks: tasks.clone(),
     });
@@ -135,15 +141,32 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
 
 /// The journeys of the broker role, wired.
 async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
-    let Parts { config, policy, slots, database, bus, bound, background, node, tasks } = parts;
+    let Parts { config, policy, slots, database, bus, bound, background, node, tasks, audit, signer } = parts;
     let broker = Arc::new(Broker::new(config.limits.broker()));
     let kept = database.kept(&node);
     mqtt::keep::restore(&broker, &kept).await.context("sessions")?;
     let cursors = Cursors::new(database.cursors());
     let presence =
         Presence::new(Ulid::new().to_string(), bus.clone(), broker.clone(), Push::new(slots.clone()));
+    let ingest =
+        Ingest::start(slots.clone(), broker.clone(), config.limits.ingest_bytes as usize, background);
+    let commands = Arc::new(Commands {
+        store: database.commands(),
+        slots: slots.clone(),
+        broker: broker.clone(),
+        bus: bus.clone(),
+        ingest: ingest.clone(),
+        audit: audit.clone(),
+        signer,
+        floor: policy.must_encrypt.clone(),
+        pace: Pace::new(config.limits.instructions_per_second),
+        limits: config.limits.clone(),
+        tasks: tasks.clone(),
+        links: Links::default(),
+    });
     let node = Arc::new(Node {
-        ingest: Ingest::start(slots.clone(), broker.clone(), config.limits.ingest_bytes as usize, background),
+        ingest,
+        commands: commands.clone(),
         people: Arc::new(People::new(bus.clone())),
         presence: Arc::new(presence),
         cursors: cursors.clone(),
@@ -165,7 +188,10 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
     heard::listen(&node, background).await?;
     history::serve(slots.clone(), bus, background).await?;
     let brokers = Arc::new(addresses(config, bound));
-    Tokens { node: node.clone(), brokers }.serve(background).await?;
+    let tokens = Tokens { node: node.clone(), brokers };
+    tokens.clone().serve(background).await?;
+    background.spawn(command::expire(commands.clone()));
+    commands.serve_bus(tokens, background).await?;
     Ok(node)
 }
 
@@ -181,6 +207,8 @@ struct Parts<'a> {
     /// This node's name.
     node: String,
     tasks: &'a TaskTracker,
+    audit: &'a Audit,
+    signer: Signer,
 }
 
 /// Where the login answer sends clients.

@@ -13,8 +13,8 @@ use crate::lock::Lock;
 use crate::plan::Plans;
 use crate::url::{Target, parse, redacted};
 use crate::{
-    Access, Cursors, Dialect, Kept, Kv, PluginSql, Row, SqlError, SqlLimits, StoreError, migrate, postgres,
-    sqlite,
+    Access, Commands, Cursors, Dialect, Kept, Kv, PluginSql, Row, SqlError, SqlLimits, StoreError, migrate,
+    postgres, sqlite,
 };
 
 /// What a plugin may call itself: 1 to 48 of `a-z 0-9 -`, a letter or digit first. It names the plugin's
@@ -141,6 +141,12 @@ impl Database {
     #[must_use]
     pub fn cursors(&self) -> Cursors {
         Cursors::new(self.0.own.clone())
+    }
+
+    /// Commands to terminals.
+    #[must_use]
+    pub fn commands(&self) -> Commands {
+        Commands::new(self.0.own.clone())
     }
 
     /// What the broker of `node` keeps of its sessions. Nodes of one database have different names.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Database::open ─ url (what, where, TLS rule) ─ lock (one process per folder) ─ migrate (own tables)
-//!     ├ kv, cursors, kept          the host's own tables
+//!     ├ kv, cursors, kept, commands          the host's own tables
 //!     └ plugin(name) → PluginSql ─ begin(Access) → Transaction ─ commit | rollback
 //!           statement → plan (guard, `:rows`) → engine → sqlite | postgres
 //! ```
@@ -11,6 +11,7 @@
 //! that one set of tests holds both to the same behaviour. Time is an argument everywhere
 //! (milliseconds since the Unix epoch).
 
+mod commands;
 mod cursors;
 mod database;
 mod engine;
@@ -28,6 +29,7 @@ mod transaction;
 mod url;
 mod value;
 
+pub use commands::{CommandRow, Commands, Inserted};
 pub use cursors::{CursorRow, Cursors};
 pub use database::{Alone, Database, is_plugin_name};
 pub use error::{SqlError, StoreError};

@@ -36,6 +36,33 @@ const MIGRATIONS: &[Migration] = &[Migration {
         "CREATE TABLE kept (node text COLLATE \"C\" NOT NULL, session bigint NOT NULL, kind bigint NOT NULL,
             key bytea NOT NULL, value bytea NOT NULL, PRIMARY KEY (node, session, kind, key))",
     ],
+}, Migration {
+    sqlite: &[
+        "CREATE TABLE command (id TEXT NOT NULL PRIMARY KEY, terminal TEXT NOT NULL, requester TEXT NOT NULL,
+            request_key TEXT NOT NULL, class TEXT NOT NULL, follow_ups TEXT NOT NULL, body BLOB NOT NULL,
+            state TEXT NOT NULL, needs_tls INTEGER NOT NULL, sequence INTEGER NOT NULL, outcome BLOB NOT NULL,
+            created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+            ended INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+        "CREATE UNIQUE INDEX command_request ON command (requester, request_key)",
+        "CREATE INDEX command_terminal ON command (terminal, sequence)",
+        "CREATE INDEX command_open ON command (terminal, requester) WHERE ended = 0",
+        "CREATE INDEX command_expires ON command (expires_at) WHERE ended = 0",
+        "CREATE INDEX command_ended ON command (updated_at) WHERE ended = 1",
+        "CREATE TABLE terminal (id TEXT NOT NULL PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    ],
+    postgres: &[
+        "CREATE TABLE command (id text COLLATE \"C\" NOT NULL PRIMARY KEY, terminal text COLLATE \"C\" NOT NULL,
+            requester text COLLATE \"C\" NOT NULL, request_key text COLLATE \"C\" NOT NULL, class text NOT NULL,
+            follow_ups text NOT NULL, body bytea NOT NULL, state text NOT NULL, needs_tls bigint NOT NULL,
+            sequence bigint NOT NULL, outcome bytea NOT NULL, created_at bigint NOT NULL,
+            expires_at bigint NOT NULL, updated_at bigint NOT NULL, ended bigint NOT NULL)",
+        "CREATE UNIQUE INDEX command_request ON command (requester, request_key)",
+        "CREATE INDEX command_terminal ON command (terminal, sequence)",
+        "CREATE INDEX command_open ON command (terminal, requester) WHERE ended = 0",
+        "CREATE INDEX command_expires ON command (expires_at) WHERE ended = 0",
+        "CREATE INDEX command_ended ON command (updated_at) WHERE ended = 1",
+        "CREATE TABLE terminal (id text COLLATE \"C\" NOT NULL PRIMARY KEY, sequence bigint NOT NULL)",
+    ],
 }];
 
 /// SQLite's `application_id` of our file ("Pstn"): tells it from another program's.

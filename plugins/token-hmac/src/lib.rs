@@ -140,6 +140,9 @@ impl Guest for Plugin {
     fn renew(token_id: String, holder: Holder, now: u64) -> Result<Issued, TokenError> {
         tokens::renew(&Imports, settings()?, &token_id, holder, now).map(issued)
     }
+    fn command_key(token_id: String, now: u64) -> Result<keys::Key, TokenError> {
+        tokens::command_key(&Imports, &token_id, now)
+    }
     fn revoke(selector: Selector, _: u64) -> Result<Vec<String>, TokenError> {
         tokens::revoke(&Imports, &selector)
     }

@@ -44,13 +44,14 @@ impl Template {
         }
     }
 
-    /// On TLS: that, and chat in the user's own name.
+    /// On TLS: that, chat in the user's own name, and commands to terminals whose groups the user is in.
     #[must_use]
     pub fn tls() -> Self {
         Template {
             publish: owned(&[
                 "cmd/{user}/query",
                 "cmd/{user}/result",
+                "cmd/{group}/ask",
                 "im/u/+/{user}",
                 "im/u/+/{user}/+",
                 "im/g/{group}/{user}",

@@ -9,6 +9,8 @@ use crate::{
     settings::Settings,
 };
 
+/// What the key of commands is derived with (docs/protocol/encrypt-on-demand.md).
+const COMMAND_INFO: &[u8] = b"command";
 /// Random bytes of a token id.
 const ID_BYTES: u32 = 16;
 /// How long a record outlives its token, ms: the log can tell an expired token from an unknown one.
@@ -90,6 +92,19 @@ pub fn renew<H: Host>(
         return Err(TokenError::Denied(Denial::Expired));
     }
     Ok(issued)
+}
+
+/// The key of commands to the holder of a good token, and of their results.
+///
+/// # Errors
+/// `BadCredentials` for an unknown token; `Expired` for one that has ended; `Unavailable`.
+pub fn command_key<H: Host>(host: &H, token_id: &str, now: u64) -> Result<H::Key, TokenError> {
+    let record = load(host, token_id)?.ok_or(TokenError::Denied(Denial::BadCredentials))?;
+    if !record.is_good(now) {
+        return Err(TokenError::Denied(Denial::Expired));
+    }
+    let master = host.master_key().map_err(TokenError::Unavailable)?;
+    Ok(proof::proof_key(&master, token_id).derive(COMMAND_INFO))
 }
 
 fn make<H: Host>(host: &H, record: &Record) -> Result<Issued<H::Key>, TokenError> {

@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod commands;
 mod conformance;
 mod crash;
 mod crash_sessions;
@@ -29,6 +30,7 @@ mod postgres;
 mod presence;
 mod publish;
 mod security;
+mod security_commands;
 mod security_limits;
 mod security_rights;
 mod security_tokens;

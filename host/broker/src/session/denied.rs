@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-use super::Link;
+use super::{Link, Wakes, wake_all};
 use crate::queue::Via;
 use crate::topic::{TopicFilter, TopicName};
 
@@ -44,5 +44,9 @@ impl Link {
         mailbox.queue.split_off(|item| {
             matches!(item.via, Via::Feed { .. }) || !self.session.denied.has(&item.message.topic)
         });
+        let mut wakes = Wakes::new();
+        flow.look_again(&mut mailbox, &mut wakes);
+        drop((mailbox, flow));
+        wake_all(wakes);
     }
 }

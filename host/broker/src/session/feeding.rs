@@ -50,11 +50,14 @@ impl Link {
 
     /// Stops the feed on this link; it may start again later and misses nothing.
     pub fn stop_feed(&self) {
+        let mut wakes = Wakes::new();
         if let Some(mut flow) = self.flow()
             && let Some(mut mailbox) = self.mailbox()
         {
             flow.suspend_feed(&mut mailbox);
+            flow.look_again(&mut mailbox, &mut wakes);
         }
+        wake_all(wakes);
     }
 
     /// After which sequence number a page of stored messages is needed. Once told it is not told
@@ -135,6 +138,14 @@ impl Flow {
         self.inflight.forget_stored(if end { u64::MAX } else { covered });
         self.inflight.resend_from_start();
         tracker.covered(covered);
+    }
+
+    /// Something was taken out of the queue from within: what waits behind it may be written now.
+    pub(super) fn look_again(&mut self, mailbox: &mut Mailbox, wakes: &mut Wakes) {
+        if std::mem::take(&mut self.blocked) {
+            mailbox.blocked = false;
+            mailbox.wake(wakes);
+        }
     }
 
     /// Lets go of all that the store has; it comes again when the feed starts again.

@@ -168,7 +168,10 @@ impl Session {
         mailbox.wake(wakes);
         flow.suspend_feed(&mut mailbox);
         mailbox.queue.put_back(std::mem::take(&mut flow.taken));
-        let lost = mailbox.queue.split_off(|item| item.qos != QoS::AtMostOnce);
+        // What was for this link alone is for no other: it may be a plain one.
+        flow.inflight.take_unowned(|item| matches!(item.via, Via::Push));
+        let lasts = |item: &Queued| item.qos != QoS::AtMostOnce && !matches!(item.via, Via::Push);
+        let lost = mailbox.queue.split_off(lasts);
         core.stats.dropped_offline.add(lost.len() as u64);
         mailbox.link = 0;
         mailbox.closing = None;

@@ -33,6 +33,10 @@ impl Link {
         &self.session.key
     }
 
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Protocol version.
     pub fn version(&self) -> Version {
         self.version

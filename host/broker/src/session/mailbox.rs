@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::BytesMut;
+use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use super::Session;
@@ -123,8 +124,23 @@ pub(super) fn has_room(gate: &Gate, limits: &Limits) -> bool {
 
 impl Session {
     /// Queues a message and says whether it was taken. What is not taken is counted.
-    pub(crate) fn offer(&self, core: &Core, mut item: Queued, wakes: &mut Wakes) -> bool {
-        let mut mailbox = self.mailbox.lock();
+    pub(crate) fn offer(&self, core: &Core, item: Queued, wakes: &mut Wakes) -> bool {
+        self.offer_in(core, self.mailbox.lock(), item, wakes)
+    }
+
+    /// The same for one link only: whoever has the session by then gets nothing of it.
+    pub(crate) fn offer_to(&self, core: &Core, link: u32, item: Queued, wakes: &mut Wakes) -> bool {
+        let mailbox = self.mailbox.lock();
+        mailbox.link == link && self.offer_in(core, mailbox, item, wakes)
+    }
+
+    fn offer_in(
+        &self,
+        core: &Core,
+        mut mailbox: MutexGuard<'_, Mailbox>,
+        mut item: Queued,
+        wakes: &mut Wakes,
+    ) -> bool {
         if mailbox.ended {
             return false;
         }

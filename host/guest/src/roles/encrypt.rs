@@ -33,6 +33,31 @@ pub struct Facts {
     pub now: u64,
 }
 
+/// What a terminal's links carry and cost, as measured for this very terminal.
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lower)]
+#[component(record)]
+pub struct History {
+    /// The terminal.
+    pub terminal: String,
+    /// Between two pings; 0 when it sends none.
+    #[component(name = "keep-alive-secs")]
+    pub keep_alive_secs: u16,
+    /// A ping and its answer on the wire, in bytes.
+    #[component(name = "ping-bytes-plain")]
+    pub ping_bytes_plain: u32,
+    /// The same on TLS.
+    #[component(name = "ping-bytes-tls")]
+    pub ping_bytes_tls: u32,
+    /// A switch to TLS and back, in bytes.
+    #[component(name = "switch-bytes")]
+    pub switch_bytes: u32,
+    /// When commands that need TLS came, oldest first, in ms since the Unix epoch.
+    #[component(name = "secure-commands")]
+    pub secure_commands: Vec<u64>,
+    /// In ms since the Unix epoch.
+    pub now: u64,
+}
+
 /// What is to be done with a command. The host's must-encrypt floor stands above it.
 #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
 #[component(variant)]
@@ -64,13 +89,18 @@ pub enum EncryptError {
 /// The functions in one instance.
 pub(crate) struct Funcs {
     decide: TypedFunc<(Facts,), (Result<Decision, EncryptError>,)>,
+    idle_period: TypedFunc<(History,), (Result<u32, EncryptError>,)>,
 }
 
 impl Face for Funcs {
     const ROLE: Role = Role::Encrypt;
 
     fn bind(store: &mut Store<State>, instance: &Instance) -> wasmtime::Result<Self> {
-        Ok(Funcs { decide: interface_func(store, instance, "postern:encrypt/policy", "decide")? })
+        const POLICY: &str = "postern:encrypt/policy";
+        Ok(Funcs {
+            decide: interface_func(store, instance, POLICY, "decide")?,
+            idle_period: interface_func(store, instance, POLICY, "idle-period")?,
+        })
     }
 }
 
@@ -88,5 +118,16 @@ impl Encrypt {
     /// [`EncryptError`] from the plugin, or no answer: refuse then.
     pub fn decide(&self, facts: Facts) -> Result<Decision, CallError<EncryptError>> {
         self.slot.call(|warm: &mut Warm<Funcs>| Ok(warm.face.decide.call(&mut warm.store, (facts,))?.0))
+    }
+
+    /// How many seconds a terminal stays on TLS after the last command that needs it (B9), on the calling
+    /// thread and without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`EncryptError`] from the plugin, or no answer: let it stay, and ask again.
+    pub fn idle_period(&self, history: History) -> Result<u32, CallError<EncryptError>> {
+        self.slot
+            .call(|warm: &mut Warm<Funcs>| Ok(warm.face.idle_period.call(&mut warm.store, (history,))?.0))
     }
 }

@@ -304,6 +304,7 @@ pub(crate) struct Funcs {
     verify: Fn<(Attempt,), Outcome>,
     renew: Fn<(String, Holder, u64), RawIssued>,
     revoke: Fn<(Selector, u64), Vec<String>>,
+    command_key: Fn<(String, u64), Resource<Key>>,
 }
 
 impl Face for Funcs {
@@ -317,6 +318,7 @@ impl Face for Funcs {
             verify: interface_func(store, instance, TOKENS, "verify")?,
             renew: interface_func(store, instance, TOKENS, "renew")?,
             revoke: interface_func(store, instance, TOKENS, "revoke")?,
+            command_key: interface_func(store, instance, TOKENS, "command-key")?,
         })
     }
 }
@@ -374,6 +376,19 @@ impl Token {
         let mut call = self.slot.begin().await?;
         let raw = call.invoke(Access::Read, |funcs| &funcs.renew, (token_id.to_owned(), holder, now)).await?;
         Ok(issued(&mut call, raw.map_err(CallError::Answer)?)?)
+    }
+
+    /// The key that commands to the holder of a good token, and their results, are authenticated with.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`] from the plugin, or no answer: send nothing then.
+    pub async fn command_key(&self, token_id: &str, now: u64) -> Result<Key, CallError<TokenError>> {
+        let mut call = self.slot.begin().await?;
+        let given = call.invoke(Access::Read, |funcs| &funcs.command_key, (token_id.to_owned(), now)).await?;
+        let given = given.map_err(CallError::Answer)?;
+        let key = call.table()?.delete(given).map_err(|error| Down::Failed(error.to_string()))?;
+        Ok(key)
     }
 
     /// Revokes as many as one call can, and tells their ids and their families; to be asked until there

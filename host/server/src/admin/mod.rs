@@ -5,6 +5,7 @@
 
 mod acts;
 mod clients;
+mod commands;
 mod guard;
 pub mod metrics;
 mod plugins;
@@ -53,6 +54,8 @@ pub struct Admin {
     pub broker: Option<Arc<Broker>>,
     /// To the token role, wherever it runs.
     pub bus: Bus,
+    /// Commands to terminals.
+    pub commands: postern_store::Commands,
     /// Asked whether it is there.
     pub database: Database,
     /// Where `NAME.wasm` are.
@@ -109,6 +112,8 @@ pub fn routers(admin: Admin) -> Routers {
         .route("/v1/clients", get(clients::list))
         .route("/v1/clients/show", post(clients::show))
         .route("/v1/clients/kick", post(clients::kick))
+        .route("/v1/commands", get(commands::list))
+        .route("/v1/commands/{id}", get(commands::show))
         .route("/v1/users", get(users::list))
         .route("/v1/users/{user}", put(users::put).patch(users::patch).delete(users::remove))
         .route("/v1/partners", put(users::partner))

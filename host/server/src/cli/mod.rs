@@ -1,6 +1,7 @@
 //! The command line: `serve`, and the verbs that ask a running server's admin API.
 
 mod client;
+mod commands;
 mod print;
 mod target;
 mod users;
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{admin, config::Config, logging, serve};
 use client::AdminClient;
+use commands::CommandVerb;
 use target::Target;
 use users::UserVerb;
 use verbs::{ClientVerb, PartnerVerb, PluginVerb, TokenVerb};
@@ -54,6 +56,9 @@ enum Verb {
     /// MQTT clients and their sessions
     #[command(subcommand)]
     Client(ClientVerb),
+    /// Commands to terminals
+    #[command(subcommand)]
+    Command(CommandVerb),
     /// Users of the login plugin
     #[command(subcommand)]
     User(UserVerb),
@@ -89,6 +94,7 @@ impl Cli {
                 Verb::Serve => Ok(()),
                 Verb::Plugin(verb) => verb.apply(&client).await,
                 Verb::Client(verb) => verb.apply(&client).await,
+                Verb::Command(verb) => verb.apply(&client).await,
                 Verb::User(verb) => verb.apply(&client).await,
                 Verb::Partner(verb) => verb.apply(&client).await,
                 Verb::Token(verb) => verb.apply(&client).await,

@@ -128,6 +128,8 @@ pub struct Config {
     pub advertise_host: String,
     /// 32 bytes, from which all keys are derived; None: `DATA/master.key`, made when missing.
     pub master_key: Option<Keyring>,
+    /// Number of the key that signs instructions to reconnect; raised by one, it is another. Default 1.
+    pub instruction_key: u32,
     /// Which log lines are written, in the syntax of tracing's `EnvFilter`. Default `info`.
     pub log_filter: Option<String>,
 }
@@ -277,6 +279,7 @@ impl Source<'_> {
             admin_token,
             advertise_host: self.host(raw.advertise.host)?,
             master_key: self.master_key(raw.keys.master)?,
+            instruction_key: raw.keys.instruction.unwrap_or(1),
             log_filter: raw.log.filter,
             listen,
             data,

@@ -84,6 +84,7 @@ pub(super) struct RawAdvertise {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawKeys {
     pub master: Option<String>,
+    pub instruction: Option<u32>,
 }
 
 impl std::fmt::Debug for RawKeys {

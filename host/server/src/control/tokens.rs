@@ -22,7 +22,7 @@ use super::{
         RenewToken, Renewed, RevokeTokens, Revoked, TokenParts,
     },
 };
-use crate::{clock, node::Node, tasks::Background};
+use crate::{clock, mqtt::rights::Rights, node::Node, tasks::Background};
 
 /// Times that a token role is asked for more tokens to revoke. One that never finds an end is wrong.
 const ROUNDS: usize = 10_000;
@@ -79,6 +79,14 @@ impl Tokens {
     }
 
     async fn check(&self, question: CheckBearer) -> Result<Holder, Denied> {
+        self.holder(question).await.map(|(holder, _)| holder)
+    }
+
+    /// Who holds this bearer, and what the holder may do on TLS.
+    ///
+    /// # Errors
+    /// `Denied` when nobody does, or `Unavailable`.
+    pub async fn holder(&self, question: CheckBearer) -> Result<(Holder, Arc<Rights>), Denied> {
         // HTTP requests come in through TLS alone; the listener is the application's own.
         let attempt = Attempt {
             client_id: String::new(),
@@ -91,13 +99,16 @@ impl Tokens {
                 let (Some(token_id), Some(profile)) = (grant.token_id, grant.profile) else {
                     return Err(Denied::Denied);
                 };
-                Ok(Holder {
+                let rights = self.node.rights.compile(&grant.rights);
+                let rights = rights.map_err(|e| Denied::Unavailable { detail: e.to_string() })?;
+                let holder = Holder {
                     token_id,
                     client_id: grant.client_id,
                     profile: profile.into(),
                     messaging: grant.rights.messaging,
                     expires_at: grant.expires_at,
-                })
+                };
+                Ok((holder, rights))
             }
             Outcome::Challenge(_) => Err(Denied::Denied),
         }
@@ -171,6 +182,7 @@ impl Tokens {
                 expires_at: issued.expires_at,
             },
             brokers: self.brokers.to_vec(),
+            instruction_keys: self.node.commands.signer.announced().to_vec(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod tokens;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::command::keys::InstructionKey;
 pub use tokens::{RenewToken, Renewed, RevokeTokens, Revoked};
 
 /// A request over the bus: one node of the group answers.
@@ -130,6 +131,9 @@ pub struct IssuedToken {
     pub token: TokenParts,
     /// Where the dynamic servers are.
     pub brokers: Vec<BrokerAddress>,
+    /// What terminals check instructions with.
+    #[serde(default)]
+    pub instruction_keys: Vec<InstructionKey>,
 }
 
 /// The parts of a token; secret, never logged.

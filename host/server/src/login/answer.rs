@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, Uri, header, uri::Authority};
 use serde::Serialize;
 
+use crate::command::keys::InstructionKey;
 use crate::control::wire::{BrokerAddress, DirectoryPage, IssuedToken, Profile, TokenParts};
 
 /// After a login (A6, A7, A13).
@@ -23,16 +24,20 @@ pub(super) struct TokenAnswer {
     pub server_time: u64,
     pub token: TokenParts,
     pub brokers: Vec<BrokerAddress>,
+    /// What terminals check instructions to reconnect with (rule 4).
+    pub instruction_keys: Vec<InstructionKey>,
 }
 
 impl TokenAnswer {
     /// Listeners that name no host get the one that the client has just spoken to.
     pub fn new(issued: IssuedToken, spoken_to: &str, now_ms: u64) -> Self {
-        let mut brokers = issued.brokers;
+        let mut issued = issued;
+        let mut brokers = std::mem::take(&mut issued.brokers);
         for broker in brokers.iter_mut().filter(|b| b.host.is_empty()) {
             spoken_to.clone_into(&mut broker.host);
         }
-        TokenAnswer { server_time: now_ms, token: issued.token, brokers }
+        let IssuedToken { token, instruction_keys, .. } = issued;
+        TokenAnswer { server_time: now_ms, token, brokers, instruction_keys }
     }
 }
 

@@ -17,6 +17,19 @@ use crate::{
 /// The longest header that is looked at.
 const MAX_BEARER: usize = 512;
 
+/// What an `Authorization` header says, not judged yet: for requests that the dynamic group judges with
+/// the rest of the question.
+pub(super) struct Unjudged(pub CheckBearer);
+
+impl FromRequestParts<Ctx> for Unjudged {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Ctx) -> Result<Self, Problem> {
+        let Some(bearer) = bearer(parts) else { return Err(Kind::TokenDenied.into()) };
+        Ok(Unjudged(CheckBearer { bearer: bearer.to_owned(), address: address(parts) }))
+    }
+}
+
 /// The holder of a token that is good.
 pub(super) struct Bearer(pub Holder);
 
@@ -24,8 +37,7 @@ impl FromRequestParts<Ctx> for Bearer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &Ctx) -> Result<Self, Problem> {
-        let Some(bearer) = bearer(parts) else { return Err(Kind::TokenDenied.into()) };
-        let question = CheckBearer { bearer: bearer.to_owned(), address: address(parts) };
+        let Unjudged(question) = Unjudged::from_request_parts(parts, ctx).await?;
         match ask(&ctx.bus, &question).await {
             Ok(holder) => Ok(Bearer(holder)),
             Err(Denied::Denied | Denied::Invalid { .. }) => Err(Kind::TokenDenied.into()),

@@ -9,6 +9,7 @@ mod answer;
 mod api;
 mod bearer;
 pub mod bus;
+mod commands;
 mod crowd;
 mod extract;
 mod handler;
@@ -96,6 +97,8 @@ fn routes() -> Vec<Route> {
         ("get", "/v1/directory", get(api::directory)),
         ("get", "/v1/messages", get(api::messages)),
         ("put", "/v1/messages/read", put(api::mark_read)),
+        ("post", "/v1/commands", post(commands::ask_for)),
+        ("get", "/v1/commands/{id}", get(commands::find)),
         ("post", "/v1/token", post(api::renew)),
         ("delete", "/v1/token", delete(api::logout)),
         ("get", "/v1/openapi.json", get(openapi::document)),

@@ -119,12 +119,35 @@ fn paths() -> Value {
         "/v1/messages/read": {
             "put": takes(operation("mark_read", "Mark a conversation as read; never moves back", ""), "Marker"),
         },
+        "/v1/commands": { "post": ask_command() },
+        "/v1/commands/{id}": { "get": find_command() },
         "/v1/token": {
             "post": operation("renew", "A new token, for the user as he is now; live links keep going", "Token"),
             "delete": operation("logout", "Make the token and its renewals invalid; links that use them end", ""),
         },
         "/v1/openapi.json": { "get": open(operation("openapi", "This description", "Any")) },
     })
+}
+
+fn ask_command() -> Value {
+    let summary = "Have a terminal do something; asked again with the same key it is the same command";
+    let mut ask = takes(operation("ask_command", summary, "Command"), "NewCommand");
+    let key = json!({
+        "name": "Idempotency-Key", "in": "header", "required": false,
+        "schema": { "type": "string", "maxLength": 64 }, "description": "In place of the member `key`",
+    });
+    with(&mut ask, "parameters", json!([key]));
+    let done = json!({ "description": "Saved", "content": json_of("Command") });
+    let problem = json!({ "$ref": "#/components/responses/Problem" });
+    with(&mut ask, "responses", json!({ "202": done, "default": problem }));
+    ask
+}
+
+fn find_command() -> Value {
+    let mut find = operation("find_command", "How a command of one's own stands", "Command");
+    let id = json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
+    with(&mut find, "parameters", json!([id]));
+    find
 }
 
 /// An object whose fields are all there, unless listed in `optional`.
@@ -186,7 +209,37 @@ fn schemas() -> Value {
     let next =
         json!({ "type": ["string", "null"], "description": "The next page's `after`; null at the end" });
     let directory = object(json!({ "entries": list(schema("Person")), "next_after": next }), &[]);
-    let issued = json!({ "server_time": time, "token": token, "brokers": list(broker) });
+    let class = json!({ "type": "string", "pattern": "^[a-z0-9-]{1,32}$" });
+    let new_command = object(
+        json!({
+            "terminal": id,
+            "class": class,
+            "body": { "type": "string", "description": "What to do; or body_base64 where it is no text" },
+            "body_base64": text,
+            "follow_ups": list(class.clone()),
+            "expires_in_secs": { "type": "integer", "minimum": 1, "maximum": 604_800, "default": 300 },
+            "key": { "type": "string", "maxLength": 64 },
+        }),
+        &["body", "body_base64", "follow_ups", "expires_in_secs", "key"],
+    );
+    let command = object(
+        json!({
+            "id": { "type": "string", "pattern": "^[0-9a-f]{32}$" },
+            "terminal": id, "requester": id, "key": text, "class": class,
+            "state": {
+                "type": "string",
+                "enum": ["accepted", "waiting", "sent", "acknowledged", "done", "failed", "unknown", "expired"],
+            },
+            "needs_tls": { "type": "boolean" },
+            "result": text, "result_base64": text,
+            "created_at": time, "expires_at": time, "updated_at": time,
+        }),
+        &["result", "result_base64"],
+    );
+    let instruction_key = object(json!({ "id": text, "public_key": text }), &[]);
+    let issued = json!({
+        "server_time": time, "token": token, "brokers": list(broker), "instruction_keys": list(instruction_key),
+    });
     let mut logged_in = json!({ "user": id, "profile": schema("Profile"), "directory": schema("Directory") });
     for (key, value) in issued.as_object().into_iter().flatten() {
         with(&mut logged_in, key, value.clone());
@@ -237,6 +290,8 @@ fn schemas() -> Value {
         "Message": message,
         "Marker": object(json!({ "conversation": conversation, "seq": number }), &[]),
         "History": object(history, &[]),
+        "NewCommand": new_command,
+        "Command": command,
         "Problem": object(problem, &["detail", "retry_after_secs"]),
     })
 }

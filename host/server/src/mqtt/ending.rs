@@ -64,6 +64,21 @@ impl Pump {
         }
     }
 
+    /// DISCONNECT, with the instruction that the link is closed for, if it is (rule 4).
+    fn farewell(&self, refusal: &Refusal) -> Disconnect {
+        let mut farewell = Disconnect {
+            reason: refusal.disconnect_code(),
+            reason_string: Some(Text::from(refusal.told())),
+            ..Disconnect::default()
+        };
+        if let (ReasonCode::UseAnotherServer, Some(profile)) = (farewell.reason, &self.sender.profile)
+            && let Some(instruction) = self.node.commands.links.redirect_of(&profile.user, &self.link)
+        {
+            farewell.user_properties.push((Text::from("postern-instruction"), Text::from(instruction)));
+        }
+        farewell
+    }
+
     /// Tells the peer, ends the session's attachment, publishes the will, notes who left.
     pub async fn finish(mut self: Box<Self>) {
         let settled = poll_fn(|cx| self.node.broker.poll_settled(cx, self.mark));
@@ -76,11 +91,7 @@ impl Pump {
             Some(Ending::Refused(refusal)) => {
                 info!(peer = %self.origin.peer, listener = self.origin.listener.as_str(), %refusal, "link ended");
                 if self.version == Version::V5 {
-                    let farewell = Disconnect {
-                        reason: refusal.disconnect_code(),
-                        reason_string: Some(Text::from(refusal.told())),
-                        ..Disconnect::default()
-                    };
+                    let farewell = self.farewell(&refusal);
                     let farewell = Packet::Disconnect(farewell);
                     let told = self.conn.send(&farewell, Version::V5);
                     let _ = tokio::time::timeout(FAREWELL, told).await;
@@ -95,6 +106,9 @@ impl Pump {
             Some(Ending::Gone) | None => Close::Lost,
         };
         self.note_cursor();
+        if let Some(profile) = &self.sender.profile {
+            self.node.commands.links.left(&profile.user, &self.link);
+        }
         let due = self.link.close(close, clock::now());
         if self.node.broker.session(&self.sender.key).is_none() {
             self.node.ids.forget(&self.sender.key);

@@ -144,6 +144,13 @@ impl Inflow {
         None
     }
 
+    /// A message whose fate is decided elsewhere, and told in its turn.
+    pub fn decide(&mut self, receipt: Receipt, answer: oneshot::Receiver<Vec<Outcome>>, ingest: &Ingest) {
+        let it = self.under_way();
+        it.submit(ingest);
+        it.wait(Pending::Committing(vec![receipt], answer, 0));
+    }
+
     /// A QoS 2 message that is handled already: its turn is told at [`Inflow::poll_done`].
     pub fn repeat(&mut self, receipt: Receipt, ingest: &Ingest) {
         let it = self.under_way();

@@ -50,6 +50,8 @@ pub struct SignIn {
     key: Arc<SessionKey>,
     /// The login that the token came of, the token, and what it was renewed by; none for an anonymous client.
     names: Mutex<VecDeque<String>>,
+    /// The token itself, whatever it was renewed by since.
+    token_id: Option<Box<str>>,
     /// Milliseconds since 1970; `u64::MAX` for never.
     expires_at: AtomicU64,
     ended: AtomicBool,
@@ -58,6 +60,11 @@ pub struct SignIn {
 }
 
 impl SignIn {
+    /// The token that it signed in with; none for an anonymous client.
+    pub fn token_id(&self) -> Option<&str> {
+        self.token_id.as_deref()
+    }
+
     /// When it ends unless it is renewed, in milliseconds since 1970; `u64::MAX` for never.
     pub fn expires_at(&self) -> u64 {
         self.expires_at.load(Ordering::Relaxed)
@@ -135,6 +142,7 @@ impl Live {
         }
         let signed_in = Arc::new(SignIn {
             key: key.clone(),
+            token_id: distinct.back().map(|name| name.as_str().into()),
             names: Mutex::new(distinct.clone()),
             expires_at: AtomicU64::new(expires_at.unwrap_or(u64::MAX)),
             ended: AtomicBool::new(false),

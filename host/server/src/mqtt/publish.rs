@@ -27,6 +27,7 @@ use ulid::Ulid;
 use super::{live::SignIn, rights::Rights};
 use crate::{
     clock,
+    command::ask::Verb,
     control::{
         ingest::{Delivery, Incoming},
         people::relation,
@@ -76,6 +77,8 @@ pub enum Admitted {
     Route(Arc<Message>),
     /// Store it first (A10).
     Store(Box<Incoming>),
+    /// It is the command journey's: of this terminal, on one of its topics.
+    Command(String, Verb, bytes::Bytes),
     /// Something has to be asked first.
     Ask(Question),
     /// Refuse it.
@@ -111,6 +114,11 @@ impl Sender {
                 profile: self.profile.as_deref().cloned().map(Into::into),
             })
         })
+    }
+
+    /// The token that it signed in with; none for anonymous clients.
+    pub fn token_id(&self) -> Option<&str> {
+        self.signed_in.as_ref()?.token_id()
     }
 
     /// The same, as long as it is signed in.
@@ -282,6 +290,15 @@ impl Sender {
         let stored_class = match class {
             Class::Instant => StoredClass::Instant,
             Class::Notification => StoredClass::Notification,
+            // The server alone is at the other end of these topics: nothing on them is routed.
+            Class::Command if !node.all_other => {
+                return match (Verb::parse(&message.topic), from) {
+                    (Some((terminal, verb)), Some(_)) => {
+                        Admitted::Command(terminal.to_owned(), verb, message.payload.clone())
+                    }
+                    _ => Admitted::Refuse(Refusal::NotAllowed("publish to this topic")),
+                };
+            }
             Class::Status | Class::Command | Class::Other => return Admitted::Route(Arc::new(message)),
         };
         let Some(profile) = &self.profile else {

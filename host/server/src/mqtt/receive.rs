@@ -10,6 +10,7 @@ use postern_broker::{
     topic::TopicName,
     wire::{Publish, QoS, ReasonCode, Text, Version},
 };
+use tokio::sync::oneshot;
 use tracing::debug;
 
 use super::{
@@ -65,6 +66,14 @@ impl Pump {
                 }
             }
             Admitted::Store(incoming) => self.inflow.store(receipt, *incoming),
+            Admitted::Command(terminal, verb, body) => {
+                let commands = self.node.commands.clone();
+                let work = commands.took(self.sender.clone(), self.link.clone(), terminal, verb, body);
+                let (reply, answer) = oneshot::channel();
+                // On a task of its own: what was begun is finished when the link is gone.
+                self.node.tasks.spawn(async move { reply.send(vec![work.await]) });
+                self.inflow.decide(receipt, answer, &self.node.ingest);
+            }
             Admitted::Ask(question) => self.inflow.ask(receipt, arrived, question),
             Admitted::Refuse(refusal) => {
                 if let Some((receipt, refusal)) = self.inflow.refuse(receipt, refusal, &self.node.ingest) {

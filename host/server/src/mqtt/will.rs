@@ -44,6 +44,7 @@ async fn run(node: &Node, sender: &Sender, will: Will) -> Result<(), String> {
                 };
             }
             Admitted::Ask(question) => question.await.map_err(|e| e.to_string())?,
+            Admitted::Command(..) => return Err("a will is no command".to_owned()),
             Admitted::Refuse(refusal) => {
                 refusal.count();
                 return Err(refusal.to_string());

@@ -10,7 +10,7 @@ mod bindings {
     use super::Plugin;
 }
 
-use bindings::exports::postern::encrypt::policy::{Decision, EncryptError, Facts, Guest, Transport};
+use bindings::exports::postern::encrypt::policy::{Decision, EncryptError, Facts, Guest, History, Transport};
 use rogue::{Mode, giant};
 
 rogue::lifecycle!(Ok(()));
@@ -23,6 +23,13 @@ impl Guest for Plugin {
             (Mode::Giant, _) => Decision::Refuse(giant()),
             (_, Some(Transport::Tls)) => Decision::SendNow,
             _ => Decision::SaveAndInstruct,
+        })
+    }
+
+    fn idle_period(history: History) -> Result<u32, EncryptError> {
+        Ok(match orders().carry_out(history.terminal == "boom", log) {
+            Mode::Nonsense => u32::MAX,
+            _ => 30,
         })
     }
 }

@@ -96,6 +96,11 @@ impl Guest for Plugin {
         let mode = obey(token_id.split('.').next().unwrap_or_default());
         issued(token_id, mode)
     }
+    fn command_key(token_id: String, _: u64) -> Result<keys::Key, TokenError> {
+        obey(token_id.split('.').next().unwrap_or_default());
+        let key = keys::open("token").map_err(|_| TokenError::Unavailable("no key".into()))?;
+        Ok(key.derive(token_id.as_bytes()).derive(b"command"))
+    }
     fn revoke(_: Selector, _: u64) -> Result<Vec<String>, TokenError> {
         if revokes_badly() {
             orders().carry_out(true, log);

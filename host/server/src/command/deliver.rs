@@ -1,0 +1,75 @@
+//! A command on its way to a terminal: authenticated for this very link, marked, written.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use postern_broker::{
+    Message,
+    topic::TopicName,
+    wire::{QoS, Text},
+};
+use postern_guest::Key;
+use postern_store::CommandRow;
+use tracing::warn;
+
+use super::{Commands, crash, format::Command, links::Terminal, state::State};
+use crate::clock;
+
+impl Commands {
+    /// Writes a command to the terminal's link, and to no other: whatever link comes after it gets
+    /// nothing of it. False when it was not taken, to be tried again.
+    pub(super) async fn deliver(
+        &self,
+        terminal: &Terminal,
+        command: &CommandRow,
+        must_encrypt: bool,
+    ) -> bool {
+        let Some(key) = self.key_of(terminal).await else { return false };
+        let bytes = Command {
+            terminal: &terminal.user,
+            transport: terminal.transport,
+            must_encrypt,
+            id: id_bytes(&command.id),
+            sequence: command.sequence,
+            expires_at: command.expires_at,
+            class: &command.class,
+            body: &command.body,
+        }
+        .authenticated(&key);
+        crash::point("command.marking");
+        // Marked first: what was sent and not marked would be told as if it still waited.
+        self.step(command, State::Sent, &[]).await;
+        let sent = self.to_link(terminal, format!("cmd/{}/do", terminal.user), bytes);
+        crash::point("command.sent");
+        sent
+    }
+
+    /// A message of the server's own for this link alone.
+    pub(super) fn to_link(&self, terminal: &Terminal, topic: String, bytes: Vec<u8>) -> bool {
+        let Ok(topic) = TopicName::new(Text::from(topic)) else { return false };
+        let message = Message::new(topic, Bytes::from(bytes), QoS::AtLeastOnce, clock::now());
+        self.broker.deliver_to_link(&terminal.link, &Arc::new(message))
+    }
+
+    /// What authenticates commands to the holder of the link's token, and their results.
+    pub(super) async fn key_of(&self, terminal: &Terminal) -> Option<Key> {
+        let ask = || self.slots.token().command_key(&terminal.token_id, clock::now().0);
+        match terminal.key.get_or_try_init(ask).await {
+            Ok(key) => Some(key.clone()),
+            Err(e) => {
+                warn!(error = %e, "role token: no key for commands");
+                None
+            }
+        }
+    }
+}
+
+/// 32 hex digits → 16 bytes.
+pub fn id_bytes(id: &str) -> [u8; 16] {
+    u128::from_str_radix(id, 16).unwrap_or_default().to_be_bytes()
+}
+
+/// 16 bytes → 32 hex digits.
+pub fn id_text(id: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(id))
+}

@@ -1,0 +1,170 @@
+//! The messages between server and terminal, byte by byte (docs/protocol/encrypt-on-demand.md).
+
+use postern_guest::{Key, roles::types::Transport};
+
+use super::{keys::Signer, state::State};
+
+const VERSION: u8 = 1;
+const INSTRUCTION: u8 = 1;
+const COMMAND: u8 = 2;
+const QUERY: u8 = 3;
+const RESULT: u8 = 4;
+/// Length of a MAC.
+const MAC: usize = 32;
+/// A command's flag: on TLS only.
+const MUST_ENCRYPT: u8 = 1;
+/// A query's flag: DISCONNECT 0x9C is understood.
+const TAKES_REDIRECT: u8 = 1;
+
+/// `plain` or `tls`, as MACs name it.
+pub fn transport_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Plain => "plain",
+        Transport::Tls => "tls",
+    }
+}
+
+/// An order to reconnect.
+pub struct Instruction<'a> {
+    /// Whom it is for.
+    pub terminal: &'a str,
+    /// Where to.
+    pub to: Transport,
+    /// Greater than that of all before it.
+    pub sequence: u64,
+    /// In ms since the Unix epoch.
+    pub expires_at: u64,
+    /// Random.
+    pub nonce: [u8; 16],
+}
+
+impl Instruction<'_> {
+    /// Its bytes, signed.
+    pub fn signed(&self, signer: &Signer) -> Vec<u8> {
+        let mut bytes = vec![VERSION, INSTRUCTION];
+        bytes.extend(signer.id());
+        bytes.push(u8::from(self.to == Transport::Tls));
+        bytes.extend(self.sequence.to_be_bytes());
+        bytes.extend(self.expires_at.to_be_bytes());
+        bytes.extend(self.nonce);
+        put_short(&mut bytes, self.terminal);
+        let signature = signer.sign(&bytes);
+        bytes.extend(signature);
+        bytes
+    }
+}
+
+/// A command on its way to a terminal.
+pub struct Command<'a> {
+    /// Whom it is for.
+    pub terminal: &'a str,
+    /// The transport of the link that it goes out on.
+    pub transport: Transport,
+    /// On TLS only.
+    pub must_encrypt: bool,
+    /// Its id.
+    pub id: [u8; 16],
+    /// Greater than that of all before it.
+    pub sequence: u64,
+    /// In ms since the Unix epoch.
+    pub expires_at: u64,
+    /// Such as `remote-control`.
+    pub class: &'a str,
+    /// What to do.
+    pub body: &'a [u8],
+}
+
+impl Command<'_> {
+    /// Its bytes, authenticated.
+    pub fn authenticated(&self, key: &Key) -> Vec<u8> {
+        let mut bytes = vec![VERSION, COMMAND, if self.must_encrypt { MUST_ENCRYPT } else { 0 }];
+        bytes.extend(self.id);
+        bytes.extend(self.sequence.to_be_bytes());
+        bytes.extend(self.expires_at.to_be_bytes());
+        put_short(&mut bytes, self.class);
+        put_long(&mut bytes, self.body);
+        let mac = key.hmac(&covered(b"postern command", self.terminal, self.transport, &bytes));
+        bytes.extend(mac);
+        bytes
+    }
+}
+
+/// A terminal asks what waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// It understands DISCONNECT 0x9C with an instruction.
+    pub takes_redirect: bool,
+    /// In seconds; 0 when it sends no pings.
+    pub keep_alive_secs: u16,
+}
+
+impl Query {
+    /// Reads it; None when it is none.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        match *bytes {
+            [VERSION, QUERY, flags @ 0..=TAKES_REDIRECT, high, low] => Some(Query {
+                takes_redirect: flags == TAKES_REDIRECT,
+                keep_alive_secs: u16::from_be_bytes([high, low]),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// What a terminal says of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome<'a> {
+    /// Which one.
+    pub id: [u8; 16],
+    /// What became of it.
+    pub state: State,
+    /// What the requester is shown.
+    pub body: &'a [u8],
+    mac: &'a [u8],
+    before_mac: &'a [u8],
+}
+
+impl<'a> Outcome<'a> {
+    /// Reads it; None when it is none. It is not authenticated yet.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (before_mac, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC)?)?;
+        let (&[VERSION, RESULT], rest) = before_mac.split_first_chunk()? else { return None };
+        let (id, rest) = rest.split_first_chunk()?;
+        let (&[outcome], rest) = rest.split_first_chunk()?;
+        let (length, body) = rest.split_first_chunk()?;
+        let state = match outcome {
+            0 => State::Acknowledged,
+            1 => State::Done,
+            2 => State::Failed,
+            3 => State::Unknown,
+            4 => State::Expired,
+            _ => return None,
+        };
+        let whole = usize::try_from(u32::from_be_bytes(*length)).ok()? == body.len();
+        whole.then_some(Outcome { id: *id, state, body, mac, before_mac })
+    }
+
+    /// Whether the holder of this key made it, on a link of this transport.
+    pub fn is_from(&self, key: &Key, terminal: &str, transport: Transport) -> bool {
+        key.verify(&covered(b"postern result", terminal, transport, self.before_mac), self.mac)
+    }
+}
+
+fn covered(context: &[u8], terminal: &str, transport: Transport, bytes: &[u8]) -> Vec<u8> {
+    let mut covered = context.to_vec();
+    put_long(&mut covered, terminal.as_bytes());
+    put_long(&mut covered, transport_name(transport).as_bytes());
+    covered.extend_from_slice(bytes);
+    covered
+}
+
+/// With its length in one byte before it: names are short, which is seen to before.
+fn put_short(bytes: &mut Vec<u8>, text: &str) {
+    bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn put_long(bytes: &mut Vec<u8>, field: &[u8]) {
+    bytes.extend(u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
+    bytes.extend_from_slice(field);
+}

@@ -1,0 +1,111 @@
+//! Instructions to reconnect: one for many commands, signed and numbered, repeated with growing pauses,
+//! spread when there are many (B5, B9, B13; rules 4 and 8).
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use postern_broker::wire::{ReasonCode, Version};
+use postern_guest::roles::types::Transport;
+use ring::rand::{SecureRandom, SystemRandom};
+use tracing::{info, warn};
+
+use super::{
+    Commands, crash,
+    format::{Instruction, transport_name},
+    links::{Order, Terminal},
+    pace::jitter,
+};
+use crate::clock;
+
+/// How long an instruction is good, in ms.
+const GOOD_FOR: u64 = 30_000;
+/// The first pause before it is repeated, and the longest, in ms.
+const PAUSE: (u64, u64) = (5_000, 300_000);
+
+impl Commands {
+    /// Tells a terminal to come in through `to`, unless it was told and has some time left to do so.
+    pub(super) async fn instruct(self: &Arc<Self>, terminal: &Arc<Terminal>, to: Transport, why: &str) {
+        let now = clock::now().0;
+        let Some(order) = self.due_order(terminal, to, now) else { return };
+        if let Err(at) = self.links.switch(&terminal.user, self.limits.switches_per_terminal_per_hour, now) {
+            metrics::counter!("postern_refused_total", "reason" => "switch-rate").increment(1);
+            return self.put_off(terminal, order, at);
+        }
+        let numbered = self.store.sequence(&terminal.user).await;
+        crash::point("instruction.numbered");
+        let mut nonce = [0; 16];
+        let (Ok(sequence), Ok(())) = (numbered, SystemRandom::new().fill(&mut nonce)) else {
+            warn!("an instruction could not be numbered");
+            return self.put_off(terminal, order, now + PAUSE.0);
+        };
+        let expires_at = now + GOOD_FOR;
+        let bytes =
+            Instruction { terminal: &terminal.user, to, sequence, expires_at, nonce }.signed(&self.signer);
+        let name = transport_name(to);
+        let act = match self
+            .audit
+            .begin("server", "link.instruct", &terminal.user, &format!("to {name}: {why}"))
+            .await
+        {
+            Ok(act) => act,
+            Err(e) => {
+                // What cannot be written down is not done.
+                warn!(error = %e, "audit log");
+                return self.put_off(terminal, order, now + PAUSE.0);
+            }
+        };
+        let redirect = self.takes_redirect(terminal).then(|| URL_SAFE_NO_PAD.encode(&bytes));
+        let times = order.times + 1;
+        let pause = (PAUSE.0 << order.times.min(10)).min(PAUSE.1);
+        let again_at = now + pause + jitter(pause / 4);
+        *terminal.order.lock() =
+            Some(Order { to, times, again_at, paced: false, redirect: redirect.clone() });
+        let sent = if redirect.is_some() {
+            // The DISCONNECT carries it: mqtt/ending asks for it.
+            terminal.link.disconnect(ReasonCode::UseAnotherServer);
+            true
+        } else {
+            self.to_link(terminal, format!("link/{}", terminal.user), bytes)
+        };
+        crash::point("instruction.sent");
+        metrics::counter!("postern_instructions_total", "to" => name).increment(u64::from(sent));
+        info!(terminal = terminal.user, to = name, times, why, "instructed to reconnect");
+        self.links.look_at(again_at, terminal);
+        act.end(if sent { "done" } else { "gone" }, "").await;
+    }
+
+    /// The order to give now, if it is time: a new one waits for its turn among many.
+    fn due_order(self: &Arc<Self>, terminal: &Arc<Terminal>, to: Transport, now: u64) -> Option<Order> {
+        let mut held = terminal.order.lock();
+        let mut order = match held.take().filter(|order| order.to == to) {
+            Some(order) if now < order.again_at => {
+                *held = Some(order);
+                return None;
+            }
+            Some(order) => order,
+            None => Order { to, times: 0, again_at: 0, paced: false, redirect: None },
+        };
+        if !order.paced {
+            let wait = self.pace.wait(now);
+            order.paced = true;
+            if wait > 0 {
+                order.again_at = now + wait;
+                self.links.look_at(order.again_at, terminal);
+                *held = Some(order);
+                return None;
+            }
+        }
+        // Whoever looks meanwhile finds that it is being given.
+        *held = Some(Order { again_at: now + PAUSE.0, ..order.clone() });
+        Some(order)
+    }
+
+    fn put_off(self: &Arc<Self>, terminal: &Arc<Terminal>, order: Order, at: u64) {
+        *terminal.order.lock() = Some(Order { again_at: at, ..order });
+        self.links.look_at(at, terminal);
+    }
+
+    fn takes_redirect(&self, terminal: &Terminal) -> bool {
+        terminal.link.version() == Version::V5 && terminal.query.lock().takes_redirect
+    }
+}

@@ -1,0 +1,100 @@
+//! What a terminal says of a command: acknowledged, done, failed, unknown (B13).
+
+use std::sync::Arc;
+
+use postern_broker::Link;
+use postern_guest::roles::types::Transport;
+use postern_store::CommandRow;
+use tracing::{info, warn};
+
+use super::{Commands, crash, deliver::id_text, format, state::State};
+use crate::{clock, control::ingest::Outcome, mqtt::publish::Sender};
+
+impl Commands {
+    /// Takes a result, once: what was told before is told again and changes nothing.
+    pub async fn result(self: &Arc<Self>, sender: &Sender, link: &Arc<Link>, body: &[u8]) -> Outcome {
+        let refused = |why: &str| Outcome::Refused(why.to_owned());
+        let Some(told) = format::Outcome::read(body) else { return refused("not a result") };
+        let Some(terminal) = sender
+            .profile
+            .as_ref()
+            .and_then(|profile| self.links.of(&profile.user))
+            .filter(|terminal| Arc::ptr_eq(&terminal.link, link))
+        else {
+            return refused("a result comes after a query");
+        };
+        let Some(key) = self.key_of(&terminal).await else {
+            return Outcome::Unavailable("no key to check the result with".to_owned());
+        };
+        if !told.is_from(&key, &terminal.user, terminal.transport) {
+            self.suspicious(&terminal.user, "a result whose MAC is wrong").await;
+            return refused("the MAC is wrong");
+        }
+        let id = id_text(told.id);
+        let command = match self.store.get(&id).await {
+            Ok(Some(command)) if command.terminal == terminal.user => command,
+            Ok(_) => return refused("no command of this terminal"),
+            Err(e) => return Outcome::Unavailable(e.to_string()),
+        };
+        if terminal.transport == Transport::Plain && self.needs_tls(&command) {
+            self.suspicious(&terminal.user, "the result of a command that needs TLS, on plain").await;
+            return refused("the result of this command needs TLS");
+        }
+        crash::point("result.saving");
+        let body = if told.state == State::Acknowledged { &[][..] } else { told.body };
+        match self.advance(&command, told.state, body).await {
+            Ok(Some(changed)) => {
+                crash::point("result.saved");
+                self.tell(&changed).await;
+                Outcome::Durable
+            }
+            Ok(None) => Outcome::Durable,
+            Err(e) => Outcome::Unavailable(e.to_string()),
+        }
+    }
+
+    /// Whether a command and all that belongs to it travels on TLS only.
+    pub(super) fn needs_tls(&self, command: &CommandRow) -> bool {
+        let classes = std::iter::once(command.class.as_str()).chain(command.follow_ups.lines());
+        command.needs_tls || classes.into_iter().any(|class| self.floor.contains(class))
+    }
+
+    /// Somebody on the open road, perhaps: written down and counted.
+    async fn suspicious(&self, terminal: &str, what: &str) {
+        metrics::counter!("postern_command_refused_total").increment(1);
+        warn!(terminal, what, "refused");
+        match self.audit.begin("network", "command.refused", terminal, what).await {
+            Ok(act) => act.end("refused", "").await,
+            Err(e) => warn!(error = %e, "audit log"),
+        }
+    }
+
+    /// Brings a command to a state, and tells the requester.
+    pub(super) async fn step(&self, command: &CommandRow, to: State, outcome: &[u8]) {
+        match self.advance(command, to, outcome).await {
+            Ok(Some(changed)) => self.tell(&changed).await,
+            Ok(None) => {} // it is further on already
+            Err(e) => warn!(error = %e, command = command.id, "commands"),
+        }
+    }
+
+    async fn advance(
+        &self,
+        command: &CommandRow,
+        to: State,
+        outcome: &[u8],
+    ) -> Result<Option<CommandRow>, postern_store::SqlError> {
+        if command.state == to.name() {
+            return Ok(None);
+        }
+        let changed = self
+            .store
+            .advance(&command.id, &to.after(), to.name(), to.is_end(), outcome, clock::now().0)
+            .await?;
+        if let Some(changed) = &changed {
+            metrics::counter!("postern_commands_total", "state" => to.name()).increment(1);
+            info!(command = changed.id, state = changed.state, "command");
+        }
+        Ok(changed)
+    }
+}

@@ -1,0 +1,103 @@
+//! What waits for a terminal, on the link that it has now: sent, or it is told to come in through TLS
+//! (B4 to B8, B13). All ways lead here: a new command, a query, another node's word, a repeat.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use bytes::Bytes;
+use postern_guest::roles::types::Transport;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::{Commands, decide::Way, links::Terminal, state::State};
+use crate::clock;
+
+/// When to look again after the store or a plugin was down, in ms.
+const RETRY: u64 = 5_000;
+
+/// Told to all nodes: something waits for a terminal.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Waits {
+    /// Its user id.
+    pub terminal: String,
+}
+impl Waits {
+    /// Broadcast subject.
+    pub const SUBJECT: &'static str = "command.waits";
+}
+
+impl Commands {
+    /// Something waits for a terminal: served here if its link is here, else by the node that has it.
+    pub async fn look_after(self: &Arc<Self>, terminal: &str) {
+        if let Some(terminal) = self.links.of(terminal) {
+            return self.serve(&terminal).await;
+        }
+        let Ok(body) = serde_json::to_vec(&Waits { terminal: terminal.to_owned() }) else { return };
+        if let Err(e) = self.bus.publish(Waits::SUBJECT, Bytes::from(body)).await {
+            // It is found at the terminal's next query.
+            warn!(error = %e, "bus");
+        }
+    }
+
+    /// Another node says that something waits.
+    pub fn heard(self: &Arc<Self>, waits: &Waits) {
+        if let Some(terminal) = self.links.of(&waits.terminal) {
+            let this = self.clone();
+            self.tasks.spawn(async move { this.serve(&terminal).await });
+        }
+    }
+
+    /// Sends what may go out on this link, in the order of acceptance.
+    pub async fn serve(self: &Arc<Self>, terminal: &Arc<Terminal>) {
+        let mut sent = terminal.sent.lock().await;
+        let now = clock::now().0;
+        let found = async {
+            let open = self.store.open_of(&terminal.user).await?;
+            let secure =
+                if open.is_empty() { Vec::new() } else { self.store.secure_times(&terminal.user).await? };
+            Ok::<_, postern_store::SqlError>((open, secure))
+        };
+        let (open, secure) = match found.await {
+            Ok(found) => found,
+            Err(e) => {
+                warn!(error = %e, "commands");
+                return self.links.look_at(now + RETRY, terminal);
+            }
+        };
+        let (mut waiting, mut stuck) = (0, false);
+        for command in open.iter().filter(|command| command.expires_at > now) {
+            if sent.contains(&command.id) {
+                continue;
+            }
+            match self.way(command, Some(terminal.transport), &secure, now) {
+                Way::Now { must_encrypt } => {
+                    if !self.deliver(terminal, command, must_encrypt).await {
+                        stuck = true;
+                        break;
+                    }
+                    sent.insert(command.id.clone());
+                    if must_encrypt {
+                        self.stay(terminal, &secure, now);
+                    }
+                }
+                Way::OnTls => {
+                    waiting += 1;
+                    self.step(command, State::Waiting, &[]).await;
+                }
+                Way::Later => self.step(command, State::Waiting, &[]).await,
+                Way::Refused(why) => self.step(command, State::Failed, why.as_bytes()).await,
+                Way::Down => stuck = true,
+            }
+        }
+        drop(sent);
+        if waiting > 0 {
+            self.instruct(terminal, Transport::Tls, &format!("{waiting} commands wait")).await;
+        } else if terminal.transport == Transport::Plain {
+            *terminal.order.lock() = None; // what it was instructed for is over
+        } else if terminal.idle_at.load(Ordering::Relaxed) == u64::MAX {
+            self.stay(terminal, &secure, now);
+        }
+        if stuck && terminal.link.is_attached() {
+            self.links.look_at(now + RETRY, terminal);
+        }
+    }
+}

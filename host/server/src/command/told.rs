@@ -1,0 +1,143 @@
+//! The requester hears of every step: a notification in the inbox, for each of the user's devices.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use postern_broker::{
+    Message,
+    topic::TopicName,
+    wire::{QoS, Text},
+};
+use postern_guest::{
+    CallError,
+    roles::{
+        classify::{Class, Facts, Origin},
+        store::{self, Address, Class as StoredClass},
+        types::{Relation, Transport},
+    },
+};
+use postern_store::CommandRow;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::Commands;
+use crate::{
+    clock,
+    control::ingest::{Delivery, Incoming},
+};
+
+/// A command as its requester sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandView {
+    /// 32 hex digits.
+    pub id: String,
+    /// Whom it is for.
+    pub terminal: String,
+    /// Who asked.
+    pub requester: String,
+    /// The requester's own name for it.
+    pub key: String,
+    /// Such as `remote-control`.
+    pub class: String,
+    /// `accepted`, `waiting`, `sent`, `acknowledged`, `done`, `failed`, `unknown` or `expired`.
+    pub state: String,
+    /// Whether it travels on TLS only.
+    pub needs_tls: bool,
+    /// What the terminal said of it, when it is UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// Base64 (standard, padded) of what is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_base64: Option<String>,
+    /// Milliseconds since 1970, as the following.
+    pub created_at: u64,
+    /// After this it is not executed any more.
+    pub expires_at: u64,
+    /// When it came to its state.
+    pub updated_at: u64,
+}
+
+impl From<&CommandRow> for CommandView {
+    fn from(row: &CommandRow) -> Self {
+        let text = String::from_utf8(row.outcome.clone());
+        let (result, result_base64) = match text {
+            Ok(text) if text.is_empty() => (None, None),
+            Ok(text) => (Some(text), None),
+            Err(e) => (None, Some(STANDARD.encode(e.as_bytes()))),
+        };
+        CommandView {
+            id: row.id.clone(),
+            terminal: row.terminal.clone(),
+            requester: row.requester.clone(),
+            key: row.request_key.clone(),
+            class: row.class.clone(),
+            state: row.state.clone(),
+            needs_tls: row.needs_tls,
+            result,
+            result_base64,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+impl Commands {
+    /// Pushes a command's state to its requester. It passes classify as all that the server pushes does
+    /// (A12). What cannot be pushed can still be asked for.
+    pub(super) async fn tell(&self, command: &CommandRow) {
+        let Some(incoming) = self.notification(command) else { return };
+        // The store keeps it once per sender and id: told twice after a crash, it comes once.
+        if self.ingest.submit(vec![incoming]).await.is_err() {
+            warn!(command = command.id, "a step was not pushed");
+        }
+    }
+
+    fn notification(&self, command: &CommandRow) -> Option<Incoming> {
+        let now = clock::now();
+        let topic = TopicName::new(Text::from(format!("note/u/{}", command.requester))).ok()?;
+        let body = Bytes::from(serde_json::to_vec(&CommandView::from(command)).ok()?);
+        let facts = Facts {
+            topic: &topic,
+            payload: &body,
+            qos: QoS::AtLeastOnce as u8,
+            retain: false,
+            origin: Origin::ControlUnit,
+            transport: Transport::Tls,
+            sender: None,
+            relation: Relation::Unrelated,
+            now: now.0,
+        };
+        let body = match self.slots.classify().classify(&facts) {
+            Ok(verdict) if verdict.class == Class::Notification => verdict.payload.map_or(body, Bytes::from),
+            Ok(verdict) => {
+                warn!(class = ?verdict.class, "classify calls a notification something else, not pushed");
+                return None;
+            }
+            Err(CallError::Answer(e)) => {
+                warn!(error = %e, "classify refused a notification");
+                return None;
+            }
+            Err(CallError::Down(down)) => {
+                warn!(%down, "classify is down, notification not pushed");
+                return None;
+            }
+        };
+        let message = Message::new(topic.clone(), body.clone(), QoS::AtLeastOnce, now);
+        let stored = store::Message {
+            id: format!("{}-{}", command.id, command.state),
+            class: StoredClass::Notification,
+            sender: command.terminal.clone(),
+            sender_device: String::new(),
+            to: Address::User(command.requester.clone()),
+            topic: topic.to_string(),
+            body,
+            properties: Bytes::new(),
+            sent_at: now.0,
+            expires_at: None,
+            recipients: Arc::new(vec![command.requester.clone()]),
+        };
+        Some(Incoming { stored, delivery: Delivery { message: Arc::new(message), from: None } })
+    }
+}
