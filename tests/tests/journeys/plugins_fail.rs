@@ -217,8 +217,8 @@ async fn s_without_classification_the_host_holds_what_it_knows() {
         let ack = alice.publish(topic, "", "not to be sent").await;
         assert!(ack.reason as u8 >= 0x80, "{topic}: {ack:?}");
     }
-    for topic in ["cmd/bob/ask", "plant/7/temperature"] {
-        let ack = alice.publish(topic, "", "may be sent").await;
+    for (topic, body) in [("cmd/bob/ask", "{\"class\":\"info\"}"), ("plant/7/temperature", "may be sent")] {
+        let ack = alice.publish(topic, "", body).await;
         assert!((ack.reason as u8) < 0x80, "{topic}: {ack:?}");
     }
     the_neighbours_go_on(&mut alice, &mut bob, "colleagues").await;

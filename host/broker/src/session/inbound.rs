@@ -219,7 +219,8 @@ impl Link {
             Stage::Awaited if receipt.handler != self.number => return None,
             Stage::Handling | Stage::Awaited => {}
         }
-        let tell = current || receipt.stage == Stage::Awaited;
+        // Without a link there is nobody to tell: the next one would hear it as the answer to what it sends.
+        let tell = current || (receipt.stage == Stage::Awaited && link != 0);
         receipt.stage = Stage::Received;
         if reason.is_error() && !tell && receipt.is_repeated_by(link) {
             receipt.stage = Stage::Refused(reason);

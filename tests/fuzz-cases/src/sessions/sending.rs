@@ -56,7 +56,7 @@ impl World {
         let unanswered = |id: &PacketId, message: &Sending| {
             message.qos == QoS::ExactlyOnce
                 && !message.received
-                && peer.pending.iter().any(|pending| pending.id == Some(*id))
+                && peer.pending.iter().any(|pending| pending.id == Some(*id) && !pending.again)
         };
         let mut unanswered = peer.sending.iter().filter(|(id, message)| unanswered(id, message));
         if let (Some(_), Some((id, message))) = (&peer.link, unanswered.nth(usize::from(nth))) {
