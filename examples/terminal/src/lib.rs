@@ -20,6 +20,8 @@ pub mod rules;
 mod serve;
 pub mod state;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod trust;
 mod work;
 
