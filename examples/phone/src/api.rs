@@ -169,6 +169,19 @@ impl Api {
     /// # Errors
     /// [`ApiError::Refused`] with 401 for wrong credentials, 429 for too many attempts.
     pub fn login(&self, user: &str, password: &str, client_id: &str) -> Result<Login, ApiError> {
+        self.login_as(user, password, client_id)
+    }
+
+    /// Logs in, and takes of the answer what `T` names.
+    ///
+    /// # Errors
+    /// As [`Api::login`].
+    pub fn login_as<T: serde::de::DeserializeOwned>(
+        &self,
+        user: &str,
+        password: &str,
+        client_id: &str,
+    ) -> Result<T, ApiError> {
         let body = serde_json::json!({ "user": user, "password": password, "client_id": client_id });
         read(self.agent.post(format!("{}/v1/login", self.base)).send_json(body)?)
     }
