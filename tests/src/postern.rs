@@ -155,6 +155,13 @@ impl Postern {
         patiently("the end of postern", running.child.wait()).await.unwrap();
     }
 
+    /// Waits for its end by itself.
+    pub async fn crashed(&mut self) {
+        let mut running = self.running.take().expect("postern runs");
+        let status = patiently("the end of postern", running.child.wait()).await.unwrap();
+        assert!(!status.success(), "postern stopped by itself");
+    }
+
     /// SIGTERM, and waits for a clean end.
     pub async fn stop(&mut self) {
         let mut running = self.running.take().expect("postern runs");

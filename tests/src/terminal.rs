@@ -74,6 +74,11 @@ impl Requester {
         &mut self.device
     }
 
+    /// The server has other addresses since its restart.
+    pub fn follows(&mut self, postern: &Postern) {
+        self.api = postern.api();
+    }
+
     /// `POST /v1/commands`.
     pub async fn ask(&self, command: Value) -> Result<Value, ApiError> {
         let (api, token) = (self.api.clone(), self.device.state.login().token.clone());

@@ -31,7 +31,8 @@ const PACKAGES: &[Package] = &[
 const PEERS: &[Package] = &[Package { name: "mosquitto", there: || sh::has("mosquitto") }];
 
 /// The clients that are not ours, each pinned.
-const PAHO: &str = "paho-mqtt==2.1.0";
+/// For the client of the tests, and for the terminal in Python.
+const PYTHON: &str = "examples/terminal-python/requirements.txt";
 const MQTT_JS: &str = "mqtt@5.14.1";
 
 /// Brings what the tests need.
@@ -39,7 +40,7 @@ pub(crate) fn for_tests(root: &Path) -> Result<()> {
     debian(PACKAGES);
     let foreign = root.join("target/foreign");
     std::fs::create_dir_all(&foreign).context("cannot make target/foreign")?;
-    told(python(&foreign));
+    told(python(root, &foreign));
     told(node(&foreign));
     Ok(())
 }
@@ -74,18 +75,20 @@ fn apt(words: &[&str]) -> Result<()> {
     sh::run(&format!("apt-get {}", words.join(" ")), &mut command)
 }
 
-/// paho-mqtt in a virtual environment of its own.
-fn python(foreign: &Path) -> Result<()> {
+/// paho-mqtt, and what the terminal in Python needs beside it, in a virtual environment of their own.
+fn python(root: &Path, foreign: &Path) -> Result<()> {
     let home = foreign.join("python");
-    if is_stamped(&home, PAHO) {
+    let list = root.join(PYTHON);
+    let packages = std::fs::read_to_string(&list).with_context(|| PYTHON.to_owned())?;
+    if is_stamped(&home, &packages) {
         return Ok(());
     }
-    println!("Fetching {PAHO} from PyPI (70 kB) into target/foreign/python");
+    println!("Fetching the packages of {PYTHON} from PyPI (6 MB) into target/foreign/python");
     sh::run("python3 -m venv", Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
     let mut pip = Command::new(home.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PAHO]);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(list);
     sh::run("pip install", &mut pip)?;
-    stamp(&home, PAHO)
+    stamp(&home, &packages)
 }
 
 /// mqtt.js in a folder of its own.

@@ -35,4 +35,5 @@ mod security_limits;
 mod security_rights;
 mod security_tokens;
 mod sign_in;
+mod terminals;
 mod two_processes;

@@ -168,3 +168,107 @@ fn put_long(bytes: &mut Vec<u8>, field: &[u8]) {
     bytes.extend(u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
     bytes.extend_from_slice(field);
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::command::deliver::id_bytes;
+
+    /// docs/protocol/encrypt-on-demand-vectors.json: what terminals check themselves against.
+    fn vectors(kind: &str) -> Vec<Value> {
+        let file = include_str!("../../../../docs/protocol/encrypt-on-demand-vectors.json");
+        let all: Value = serde_json::from_str(file).unwrap();
+        all[kind].as_array().unwrap().clone()
+    }
+
+    fn bytes(value: &Value) -> Vec<u8> {
+        let hex = value.as_str().unwrap();
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    }
+
+    fn array<const N: usize>(value: &Value) -> [u8; N] {
+        bytes(value).try_into().unwrap()
+    }
+
+    fn number(value: &Value) -> u64 {
+        value.as_str().unwrap().parse().unwrap()
+    }
+
+    fn transport(value: &Value) -> Transport {
+        if value == "tls" { Transport::Tls } else { Transport::Plain }
+    }
+
+    fn key(proof_key: &Value) -> Key {
+        Key::new(array(proof_key)).derive(b"command")
+    }
+
+    #[test]
+    fn rule_4_instructions_are_those_of_the_vectors() {
+        for vector in vectors("instructions") {
+            let signer = Signer::from_seed(&array(&vector["seed"])).unwrap();
+            let instruction = Instruction {
+                terminal: vector["terminal"].as_str().unwrap(),
+                to: transport(&vector["to"]),
+                sequence: number(&vector["sequence"]),
+                expires_at: number(&vector["expires_at"]),
+                nonce: array(&vector["nonce"]),
+            };
+            assert_eq!(instruction.signed(&signer), bytes(&vector["bytes"]), "{vector}");
+            assert_eq!(signer.id().to_vec(), bytes(&vector["key_id"]));
+        }
+    }
+
+    #[test]
+    fn rule_2_commands_are_those_of_the_vectors() {
+        for vector in vectors("commands") {
+            let body = bytes(&vector["body"]);
+            let command = Command {
+                terminal: vector["terminal"].as_str().unwrap(),
+                transport: transport(&vector["transport"]),
+                must_encrypt: vector["must_encrypt"] == true,
+                id: id_bytes(vector["id"].as_str().unwrap()),
+                sequence: number(&vector["sequence"]),
+                expires_at: number(&vector["expires_at"]),
+                class: vector["class"].as_str().unwrap(),
+                body: &body,
+            };
+            assert_eq!(
+                command.authenticated(&key(&vector["proof_key"])),
+                bytes(&vector["bytes"]),
+                "{vector}"
+            );
+        }
+    }
+
+    #[test]
+    fn queries_are_those_of_the_vectors() {
+        for vector in vectors("queries") {
+            let query = Query::read(&bytes(&vector["bytes"])).unwrap();
+            assert_eq!(Value::from(query.takes_redirect), vector["understands_disconnect"], "{vector}");
+            assert_eq!(Value::from(query.keep_alive_secs), vector["keep_alive_secs"], "{vector}");
+        }
+    }
+
+    #[test]
+    fn results_are_those_of_the_vectors_and_no_other_bytes() {
+        for vector in vectors("results") {
+            let (whole, key) = (bytes(&vector["bytes"]), key(&vector["proof_key"]));
+            let (terminal, way) = (vector["terminal"].as_str().unwrap(), transport(&vector["transport"]));
+            let outcome = Outcome::read(&whole).unwrap();
+            assert_eq!(outcome.id, id_bytes(vector["id"].as_str().unwrap()));
+            assert_eq!(outcome.body, bytes(&vector["body"]));
+            assert_eq!(vector["outcome"], outcome.state.name(), "{vector}");
+            assert!(outcome.is_from(&key, terminal, way));
+            assert!(!outcome.is_from(&key, "another", way));
+            for at in 0..whole.len() {
+                let mut altered = whole.clone();
+                altered[at] ^= 1;
+                let taken = Outcome::read(&altered).is_some_and(|it| it.is_from(&key, terminal, way));
+                assert!(!taken, "byte {at} of {vector}");
+                assert!(Outcome::read(&whole[..at]).is_none_or(|it| !it.is_from(&key, terminal, way)));
+            }
+        }
+    }
+}

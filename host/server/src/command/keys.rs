@@ -49,6 +49,13 @@ impl Signer {
         Ok(Signer { pair: pair(keyring, number)?, announced })
     }
 
+    /// One key without neighbours.
+    #[cfg(test)]
+    pub fn from_seed(seed: &[u8; 32]) -> Result<Self, NoKey> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoKey)?;
+        Ok(Signer { pair, announced: Vec::new() })
+    }
+
     /// What terminals are told: the key in use, the one before it and the one to come.
     pub fn announced(&self) -> &[InstructionKey] {
         &self.announced
