@@ -28,6 +28,7 @@ const RETRY: Duration = Duration::from_secs(1);
 enum Line {
     Send { topic: String, body: String },
     History { with: String },
+    Ask { terminal: String, class: String, body: String },
     Who,
     Quit,
     Unknown,
@@ -138,12 +139,25 @@ impl Chat {
                     Err(error) => say(&format!("no history: {error}")),
                 }
             }
+            Line::Ask { terminal, class, body } => {
+                let (api, token) = (&self.api, &self.device.login().token);
+                let command = serde_json::json!({ "terminal": terminal, "class": class, "body": body });
+                let asked = tokio::task::block_in_place(|| {
+                    api.post::<serde_json::Value>(token, "/v1/commands", &command)
+                });
+                match asked {
+                    Ok(_) => say(&format!("asked {terminal}: {body}")),
+                    Err(error) => say(&format!("not asked: {error}")),
+                }
+            }
             Line::Who => {
                 let online: Vec<&str> = self.online.iter().map(String::as_str).collect();
                 say(&format!("online: {}", online.join(" ")));
             }
             Line::Quit => {}
-            Line::Unknown => say("type `bob: hello`, `#group: hello`, `/history bob`, `/who` or `/quit`"),
+            Line::Unknown => say(
+                "type `bob: hello`, `#group: hello`, `/ask car-1 remote-control unlock`, `/history bob`, `/who` or `/quit`",
+            ),
         }
         Ok(())
     }
@@ -207,6 +221,13 @@ fn parse(line: &str, user: &str) -> Line {
     if let Some(command) = line.strip_prefix('/') {
         return match command.split_once(' ').unwrap_or((command, "")) {
             ("history", with) if !with.is_empty() => Line::History { with: with.trim().to_owned() },
+            ("ask", asked) => {
+                let mut words = asked.splitn(3, ' ').map(str::to_owned);
+                match (words.next(), words.next(), words.next()) {
+                    (Some(terminal), Some(class), Some(body)) => Line::Ask { terminal, class, body },
+                    _ => Line::Unknown,
+                }
+            }
             ("who", "") => Line::Who,
             ("quit", "") => Line::Quit,
             _ => Line::Unknown,
@@ -234,6 +255,10 @@ mod tests {
         assert_eq!(parse("bob: hello: you", "alice"), send("im/u/bob/alice", "hello: you"));
         assert_eq!(parse("#ops: hi", "alice"), send("im/g/ops/alice", "hi"));
         assert_eq!(parse("/history bob", "alice"), Line::History { with: "bob".to_owned() });
+        let [terminal, class, body] = ["car-1", "remote-control", "lamp on"].map(str::to_owned);
+        let ask = Line::Ask { terminal, class, body };
+        assert_eq!(parse("/ask car-1 remote-control lamp on", "alice"), ask);
+        assert_eq!(parse("/ask car-1 unlock", "alice"), Line::Unknown);
         assert_eq!(parse("/quit", "alice"), Line::Quit);
         assert_eq!(parse("hello", "alice"), Line::Unknown);
         assert_eq!(parse("/nonsense", "alice"), Line::Unknown);

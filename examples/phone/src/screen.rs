@@ -37,6 +37,14 @@ pub(crate) fn show(publish: &Publish) -> Shown {
     read(&topic, &String::from_utf8_lossy(&publish.payload))
 }
 
+/// A step of a command of ours, as the server pushes it.
+#[derive(serde::Deserialize)]
+struct Step {
+    terminal: String,
+    state: String,
+    result: Option<String>,
+}
+
 fn read(topic: &str, body: &str) -> Shown {
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -47,7 +55,13 @@ fn read(topic: &str, body: &str) -> Shown {
     match levels.as_slice() {
         ["im", "u", _, from] => Shown::Line(format!("[{from}] {body}")),
         ["im", "g", group, from] => Shown::Line(format!("[#{group} {from}] {body}")),
-        ["note", ..] => Shown::Line(format!("[notification] {body}")),
+        ["note", ..] => match serde_json::from_str::<Step>(body) {
+            Ok(Step { terminal, state, result }) => {
+                let result = result.map(|result| format!(" ({result})")).unwrap_or_default();
+                Shown::Line(format!("[command] {terminal}: {state}{result}"))
+            }
+            Err(_) => Shown::Line(format!("[notification] {body}")),
+        },
         ["status", user] => {
             let status: Status = serde_json::from_str(body).unwrap_or_default();
             Shown::Presence { user: (*user).to_owned(), online: status.state == "online" }
@@ -71,6 +85,8 @@ mod tests {
         assert_eq!(read("im/u/bob/alice", "hi"), Shown::Line("[alice] hi".to_owned()));
         assert_eq!(read("im/g/ops/alice", "hi"), Shown::Line("[#ops alice] hi".to_owned()));
         assert_eq!(read("note/all", "x"), Shown::Line("[notification] x".to_owned()));
+        let step = r#"{"id":"1","terminal":"car-1","state":"done","result":"open"}"#;
+        assert_eq!(read("note/u/alice", step), Shown::Line("[command] car-1: done (open)".to_owned()));
         let came = Shown::Presence { user: "bob".to_owned(), online: true };
         assert_eq!(read("status/bob", r#"{"user":"bob","state":"online","since":1}"#), came);
         let went = Shown::Presence { user: "bob".to_owned(), online: false };

@@ -41,6 +41,9 @@ pub(crate) fn write_config(
     for (name, address) in listeners {
         text.push_str(&format!("{name} = {address:?}\n"));
     }
+    text.push_str(
+        "\n[limits]\nidle_max_secs = 5 # a car goes back to plain TCP soon: it is only a demonstration\n",
+    );
     let file = folder.join("postern.toml");
     std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)

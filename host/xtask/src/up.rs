@@ -24,6 +24,9 @@ const LISTENERS: Listeners = &[
 pub(crate) const PEOPLE: &[(&str, &str, &str)] =
     &[("alice", "Alice Adler", "acme"), ("bob", "Bob Brandt", "acme"), ("carol", "Carol Chen", "globex")];
 
+/// The car that alice and bob may unlock: the members of the group of its name.
+pub(crate) const CAR: &str = "car-1";
+
 /// The password of everybody in the demonstrations.
 pub(crate) const PASSWORD: &str = "postern-demo";
 
@@ -57,8 +60,11 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
 
 /// Makes the demo users (those that are there already are only brought up to date).
 pub(crate) fn add_people(server: &Server) -> Result<()> {
-    for (user, name, org) in PEOPLE {
-        let words = ["user", "add", user, "--name", name, "--org", org, "--password-stdin"];
+    for (user, name, org) in PEOPLE.iter().chain([&(CAR, "Car 1", "acme")]) {
+        let mut words = vec!["user", "add", user, "--name", name, "--org", org, "--password-stdin"];
+        if *org == "acme" && *user != CAR {
+            words.extend(["--group", CAR]);
+        }
         server.cli(&words, &format!("{PASSWORD}\n")).with_context(|| format!("cannot add {user}"))?;
     }
     server
@@ -77,6 +83,10 @@ Postern serves. Users: alice and bob (acme), carol (globex, a partner); password
     target/debug/phone --server https://127.0.0.1:8443 --ca target/up/data/development-ca.pem --user alice --client-id alice-phone
     target/debug/phone --server https://127.0.0.1:8443 --ca target/up/data/development-ca.pem --user bob --client-id bob-pc
     then type:  bob: hello     /history bob     /who     /quit
+
+  A car on plain TCP, which comes in through TLS when it must; then type as alice:  /ask {CAR} remote-control unlock
+    echo {PASSWORD} > target/up/car.password
+    target/debug/terminal --server https://127.0.0.1:8443 --ca target/up/data/development-ca.pem --user {CAR} --client-id unit --password-file target/up/car.password --state target/up/car
 
   Look at it:
     target/debug/postern plugin list --config {config}

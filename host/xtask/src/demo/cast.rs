@@ -1,4 +1,4 @@
-//! The people of the story: `phone` programs, spoken to by their stdin and stdout.
+//! The cast of the story: `phone` and `terminal` programs, spoken to by their stdin and stdout.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -38,19 +38,38 @@ impl Place<'_> {
         password: Option<&str>,
         options: &[&str],
     ) -> Result<Actor> {
-        let mut child = Command::new(self.root.join(sh::PROGRAMS).join("phone"))
-            .arg("--server")
-            .arg(format!("https://{}", server.address("http")?))
-            .arg("--ca")
-            .arg(self.folder.join("data/development-ca.pem"))
-            .args(["--user", user, "--client-id", device, "--state"])
-            .arg(self.folder.join("data/devices"))
-            .args(options)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("cannot start phone")?;
+        let mut phone = self.program("phone", server, user, device)?;
+        phone.arg("--state").arg(self.folder.join("data/devices")).args(options);
+        let mut actor = Actor::start(device, phone)?;
+        if let Some(password) = password {
+            actor.types(password, false)?;
+        }
+        Ok(actor)
+    }
+
+    /// Starts a terminal, whose plain link goes over this port.
+    pub(crate) fn drives(&self, server: &Server, terminal: &str, password: &str, port: u16) -> Result<Actor> {
+        let file = self.folder.join("data/terminal.password");
+        std::fs::write(&file, password)?;
+        let mut command = self.program("terminal", server, terminal, "unit")?;
+        command.arg("--password-file").arg(file).arg("--state").arg(self.folder.join("data/terminal"));
+        command.args(["--tcp-port", &port.to_string()]);
+        Actor::start(terminal, command)
+    }
+
+    fn program(&self, name: &str, server: &Server, user: &str, device: &str) -> Result<Command> {
+        let mut command = Command::new(self.root.join(sh::PROGRAMS).join(name));
+        command.arg("--server").arg(format!("https://{}", server.address("http")?));
+        command.arg("--ca").arg(self.folder.join("data/development-ca.pem"));
+        command.args(["--user", user, "--client-id", device]);
+        Ok(command)
+    }
+}
+
+impl Actor {
+    fn start(name: &str, mut command: Command) -> Result<Actor> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let (tell, lines) = channel();
         let stdout = child.stdout.take().context("no stdout")?;
         let stderr = child.stderr.take().context("no stderr")?;
@@ -63,15 +82,9 @@ impl Place<'_> {
             });
         }
         let stdin = child.stdin.take();
-        let mut actor = Actor { name: device.to_owned(), child, stdin, lines };
-        if let Some(password) = password {
-            actor.types(password, false)?;
-        }
-        Ok(actor)
+        Ok(Actor { name: name.to_owned(), child, stdin, lines })
     }
-}
 
-impl Actor {
     /// Types a line.
     pub(crate) fn says(&mut self, line: &str) -> Result<()> {
         self.types(line, true)

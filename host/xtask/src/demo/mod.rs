@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the story, step by step, with real programs. Ends with a failure if a step does.
 
 mod cast;
+mod road;
 mod story;
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What happens: two people on a phone and a PC, a partner, an intruder, and a crash.
+//! What happens: two people on a phone and a PC, a partner, an intruder, a car, and a crash.
 
 use std::path::Path;
 use std::time::Instant;
@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use super::Teller;
-use super::cast::Place;
+use super::cast::{Actor, Place};
+use super::road::Road;
 use crate::server::{self, Listeners, Server};
 use crate::{sh, up};
 
@@ -91,6 +92,8 @@ pub(crate) fn tell(teller: &mut Teller, root: &Path, folder: &Path, plugins: &Pa
     plain.sees("refused (NotAuthorized)")?;
     plain.leaves()?;
 
+    car(teller, &place, &server, &mut alice)?;
+
     teller.step("The figures so far");
     figures(teller, &server, folder)?;
 
@@ -123,6 +126,29 @@ pub(crate) fn tell(teller: &mut Teller, root: &Path, folder: &Path, plugins: &Pa
 
     teller.step("The server stops in order");
     server.stop()
+}
+
+/// Encrypt on demand, seen from both ends and from the road between them.
+fn car(teller: &mut Teller, place: &Place<'_>, server: &Server, alice: &mut Actor) -> Result<()> {
+    teller.step("A car parks on plain TCP; somebody records all that passes there");
+    let road = Road::to(server.address("tcp")?)?;
+    let car = place.drives(server, up::CAR, up::PASSWORD, road.port())?;
+    car.sees("query-taken transport=plain")?;
+
+    teller
+        .step("Alice's phone asks to unlock it: the command is kept, the car is told to come in through TLS");
+    let begun = Instant::now();
+    alice.says(&format!("/ask {} remote-control unlock", up::CAR))?;
+    car.sees("signed-in")?;
+    car.sees("acted what=door unlocked")?;
+    alice.sees(&format!("[command] {}: done (door unlocked", up::CAR))?;
+    teller.note(&format!("from the request to the result: {}", sh::human(begun.elapsed())));
+
+    teller.step("No command came for a while, so the car is told to go back to plain TCP");
+    car.sees("query-taken transport=plain")?;
+    ensure!(!road.has_seen(b"unlock"), "the command passed on plain");
+    teller.note(&format!("{} bytes passed on the open road; \"unlock\" was not among them", road.length()));
+    Ok(())
 }
 
 /// What it has cost until now, from /metrics and from the system.
