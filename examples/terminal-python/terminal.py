@@ -1,104 +1,14 @@
 """A car's door and lamp that speaks docs/protocol/encrypt-on-demand.md: stays on plain TCP, comes in through TLS."""
-import argparse, base64, hashlib, hmac, json, os, queue, random, ssl, struct, threading, time, urllib.error, urllib.request
+import argparse, json, os, queue, random, ssl, struct, threading, time, urllib.request
 from urllib.parse import urlsplit
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from paho.mqtt.client import CallbackAPIVersion, Client, MQTTv5
 
+from disk import Journal, replace
+from messages import (Untrusted, b64, derive, fields, mac, read_command, read_instruction, unb64, why_stay, write_query,
+                      write_result)
+
 LISTENER = {"plain": "tcp", "tls": "tls"}
-OUTCOMES = ["acknowledged", "done", "failed", "unknown", "expired"]
-DAY_MS = 24 * 3600 * 1000
-
-def b64(data): return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-def unb64(text): return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-def mac(key, data): return hmac.new(key, data, hashlib.sha256).digest()
-def derive(proof_key, info): return mac(mac(bytes(32), proof_key), info + b"\x01")  # HKDF, 32 bytes
-def fields(*parts): return b"".join(struct.pack(">I", len(part)) + part for part in parts)
-def bound(label, terminal, transport, data): return label + fields(terminal.encode(), transport.encode()) + data
-
-class Untrusted(Exception):
-    """Not a message to believe; says why."""
-
-class Reader:
-    def __init__(self, data, kind):
-        self.data, self.at = data, 2
-        if data[:2] != bytes([1, kind]): raise Untrusted("malformed")
-    def take(self, count):
-        self.at += count
-        if self.at > len(self.data): raise Untrusted("malformed")
-        return self.data[self.at - count:self.at]
-    def number(self, size): return int.from_bytes(self.take(size), "big")
-    def text(self):
-        try: return self.take(self.number(1)).decode()
-        except UnicodeDecodeError: raise Untrusted("malformed")
-    def rest(self, size):
-        if len(self.data) - self.at != size: raise Untrusted("malformed")
-        return self.data[:self.at], self.data[self.at:]
-
-def read_instruction(data, keys):
-    """`keys`: public key by key id, both bytes."""
-    reader = Reader(data, 1)
-    key_id, to, seq, expires_at, _nonce = reader.take(4), reader.number(1), reader.number(8), reader.number(8), reader.take(16)
-    terminal = reader.text()
-    signed, signature = reader.rest(64)
-    if to > 1: raise Untrusted("malformed")
-    if key_id not in keys: raise Untrusted("unknown-key")
-    try: Ed25519PublicKey.from_public_bytes(keys[key_id]).verify(signature, b"postern instruction" + signed)
-    except (InvalidSignature, ValueError): raise Untrusted("forged")
-    return {"to": ["plain", "tls"][to], "seq": seq, "expires_at": expires_at, "terminal": terminal}
-
-def read_command(data, key, terminal, transport):
-    reader = Reader(data, 2)
-    flags, id, sequence, expires_at = reader.number(1), reader.take(16).hex(), reader.number(8), reader.number(8)
-    name, body = reader.text(), reader.take(reader.number(4))
-    covered, given = reader.rest(32)
-    if flags > 1: raise Untrusted("malformed")
-    if not hmac.compare_digest(mac(key, bound(b"postern command", terminal, transport, covered)), given): raise Untrusted("forged")
-    return {"id": id, "must_encrypt": flags == 1, "sequence": sequence, "expires_at": expires_at, "class": name, "body": body}
-
-def write_query(flags, keep_alive_secs): return struct.pack(">BBBH", 1, 3, flags, keep_alive_secs)
-
-def write_result(key, terminal, transport, id, outcome, body):
-    data = b"\x01\x04" + bytes.fromhex(id) + bytes([OUTCOMES.index(outcome)]) + fields(body)
-    return data + mac(key, bound(b"postern result", terminal, transport, data))
-
-def why_stay(told, terminal, transport, last_sequence, busy, now_ms):
-    """Why an instruction is not followed, or None."""
-    if told["terminal"] != terminal: return "other-terminal"
-    if told["expires_at"] <= now_ms: return "expired"
-    if told["seq"] <= last_sequence: return "old-sequence"
-    if told["to"] == transport: return "already-there" if transport == "tls" else "not-on-tls"
-    return "busy" if told["to"] == "plain" and busy else None
-
-def sync_folder(path):
-    folder = os.open(os.path.dirname(path), os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
-
-def replace(path, data):
-    """New file of mode 0600, synced, renamed over the old one: a crash leaves either."""
-    with open(path + ".new", "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.write(data), file.flush(), os.fsync(file.fileno())
-    os.rename(path + ".new", path)
-    sync_folder(path)
-
-class Journal:
-    """Commands begun, how they ended, whether that was heard: a line each, synced before the call returns."""
-    def __init__(self, path, now_ms):
-        self.entries = {}
-        old = open(path, "rb").read() if os.path.exists(path) else b""
-        for line in old[:old.rfind(b"\n") + 1].splitlines():  # a torn last line was never acted upon
-            self.apply(json.loads(line))
-        self.entries = {id: e for id, e in self.entries.items() if e["expires_at"] + DAY_MS >= now_ms}
-        replace(path, b"".join(json.dumps(dict(e, id=id)).encode() + b"\n" for id, e in self.entries.items()))
-        self.file = open(path, "ab")
-    def apply(self, line): self.entries.setdefault(line["id"], {}).update({k: v for k, v in line.items() if k != "id"})
-    def write(self, id, **what):
-        self.file.write(json.dumps(dict(what, id=id)).encode() + b"\n")
-        self.file.flush(), os.fsync(self.file.fileno())
-        self.apply(dict(what, id=id))
-    def unreported(self): return [id for id, entry in self.entries.items() if not entry.get("reported")]
 
 class Terminal:
     def __init__(self, args):
@@ -110,7 +20,8 @@ class Terminal:
         self.journal = Journal(os.path.join(args.state, "journal.jsonl"), self.now())
     def now(self): return int(time.time() * 1000) + self.kept["offset"]
     def tell(self, event, **what):
-        line = json.dumps(dict(event=event, **what)) if self.args.json else " ".join([event, *(f"{k}={v}" for k, v in what.items())])
+        line = json.dumps(dict(event=event, **what)) if self.args.json else " ".join(
+            [event, *(f"{k}={v}" for k, v in what.items())])
         print(line, flush=True)
     def keep(self, **what):
         self.kept.update(what)
@@ -121,7 +32,8 @@ class Terminal:
         if "server_time" in grant: new["offset"] = grant["server_time"] - int(time.time() * 1000)
         self.keep(token=grant["token"], counter=grant["token"]["counter"], **new)
     def post(self, path, body, **headers):
-        request = urllib.request.Request(self.args.server.rstrip("/") + path, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})
+        request = urllib.request.Request(self.args.server.rstrip("/") + path, json.dumps(body).encode(),
+                                         {"Content-Type": "application/json", **headers})
         with urllib.request.urlopen(request, timeout=30, context=self.tls) as answer: return json.load(answer)
     def log_in(self):
         password = open(self.args.password_file).readline().rstrip("\r\n")
@@ -158,7 +70,8 @@ class Terminal:
         names = [n.encode() for n in (token["id"], self.args.client_id, transport, LISTENER[transport])]
         proof = b"\x01" + counter + at + mac(derive(unb64(token["key"]), b"sign-in"), fields(b"\x01", *names, counter, at))
         self.key, self.sent, self.held, self.up = derive(unb64(token["key"]), b"command"), {}, set(), False
-        self.client = client = Client(CallbackAPIVersion.VERSION2, self.args.client_id, protocol=MQTTv5, reconnect_on_failure=False, manual_ack=True)
+        self.client = client = Client(CallbackAPIVersion.VERSION2, self.args.client_id, protocol=MQTTv5,
+                                      reconnect_on_failure=False, manual_ack=True)
         client.username_pw_set(token["id"], b64(proof))
         if transport == "tls": client.tls_set_context(self.tls)
         client.on_connect = lambda c, u, flags, reason, p: happened.put(("connack", reason))
@@ -185,16 +98,19 @@ class Terminal:
             if what == "connack":
                 self.tell("signed-in", transport=self.transport, resumed=None)
                 self.client.subscribe([(f"link/{me}", 1), (f"cmd/{me}/do", 1)])
-                if self.transport == "tls": threading.Thread(target=self.renew, args=(self.kept["token"], happened), daemon=True).start()
+                if self.transport == "tls":
+                    threading.Thread(target=self.renew, args=(self.kept["token"], happened), daemon=True).start()
             if what in ("connack", "query"):
                 ask_again, self.up, self.held = None, True, set()
                 self.publish("query", "query", write_query(1, self.args.keep_alive))
                 self.tell("query-sent", transport=self.transport)
             elif what == "renewed":
                 self.take(details[0])
-                self.tell("token-renewed", expires_at=details[0]["token"]["expires_at"], instruction_keys=len(self.kept["instruction_keys"]))
+                self.tell("token-renewed", expires_at=details[0]["token"]["expires_at"],
+                          instruction_keys=len(self.kept["instruction_keys"]))
             elif what == "not-renewed": self.tell("renewal-failed", why=details[0])
-            elif what == "suback" and any(reason.is_failure for reason in details[0]): return self.tell("disconnected", transport=self.transport, why="subscription refused")
+            elif what == "suback" and any(reason.is_failure for reason in details[0]):
+                return self.tell("disconnected", transport=self.transport, why="subscription refused")
             elif what == "puback" and self.acknowledged(*details):
                 ask_again, pause = time.monotonic() + self.args.back_off_ms * pause / 1000, min(pause * 2, 256)
             elif what == "message" and details[0].topic == f"cmd/{me}/do": self.command(details[0])
@@ -209,8 +125,11 @@ class Terminal:
                 except ValueError: return None
 
     def follow(self, data):
-        keys, told, seq = {unb64(k["id"]): unb64(k["public_key"]) for k in self.kept["instruction_keys"]}, {}, self.kept["last_sequence"]
-        try: told = read_instruction(data, keys); reason = why_stay(told, self.args.user, self.transport, seq, bool(self.journal.unreported()), self.now())
+        keys = {unb64(k["id"]): unb64(k["public_key"]) for k in self.kept["instruction_keys"]}
+        told, seq, busy = {}, self.kept["last_sequence"], bool(self.journal.unreported())
+        try:
+            told = read_instruction(data, keys)
+            reason = why_stay(told, self.args.user, self.transport, seq, busy, self.now())
         except Untrusted as error: reason = str(error)
         if not reason: self.keep(last_sequence=told["seq"])
         self.tell("instruction", to=told.get("to"), seq=told.get("seq"), transport=self.transport, followed=not reason, reason=reason)
@@ -230,7 +149,8 @@ class Terminal:
                 self.journal.write(id, must_encrypt=told["must_encrypt"], expires_at=told["expires_at"], **late)
                 reason = "expired" if late else None
         self.client.ack(message.mid, message.qos)
-        self.tell("command", id=told.get("id"), **{"class": told.get("class")}, transport=self.transport, executed=not reason, reason=reason)
+        self.tell("command", id=told.get("id"), **{"class": told.get("class")}, transport=self.transport, executed=not reason,
+                  reason=reason)
         if reason: return
         self.send(id, "acknowledged", b"")
         done, text = self.act(told["body"])

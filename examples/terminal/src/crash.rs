@@ -6,6 +6,7 @@ pub const CRASH_POINTS: &[&str] = &[
     "instruction.followed",
     "command.received",
     "journal.begun",
+    "acknowledged.sent",
     "command.executed",
     "journal.finished",
     "result.sent",

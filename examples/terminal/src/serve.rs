@@ -190,7 +190,8 @@ impl<A: Actor> Terminal<A> {
             What::Query => self.events.tell(&Event::QuerySent { transport }),
             What::Result(id, outcome) => {
                 self.events.tell(&Event::Result { id, outcome, transport });
-                crash_point("result.sent");
+                let first = outcome == Outcome::Acknowledged;
+                crash_point(if first { "acknowledged.sent" } else { "result.sent" });
             }
         }
     }
@@ -206,7 +207,9 @@ impl<A: Actor> Terminal<A> {
             What::Result(id, outcome) if taken || reason == PubAckReason::NotAuthorized => {
                 self.work.reported(id, outcome)?;
                 self.events.tell(&Event::ResultReported { id, outcome, taken });
-                crash_point("journal.reported");
+                if outcome != Outcome::Acknowledged {
+                    crash_point("journal.reported");
+                }
             }
             What::Query | What::Result(..) => {
                 let name = if what == What::Query { "query" } else { "result" };
