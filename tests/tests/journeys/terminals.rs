@@ -106,6 +106,7 @@ async fn b13_wherever_the_terminal_crashes_it_executes_at_most_once_and_reports(
         ("instruction.followed", &["done"][..]),
         ("command.received", &["done"]),
         ("journal.begun", &["unknown"]),
+        ("acknowledged.sent", &["done", "unknown"]),
         ("command.executed", &["unknown"]),
         ("journal.finished", &["done"]),
         ("result.sent", &["done", "unknown"]),
