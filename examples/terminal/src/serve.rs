@@ -90,9 +90,10 @@ impl<A: Actor> Terminal<A> {
     fn query(&self, visit: &mut Visit) {
         let query = Query { understands_disconnect: true, keep_alive_secs: self.keep_alive_secs() };
         let topic = format!("cmd/{}/query", self.state.terminal());
-        visit.link.publish(&topic, What::Query, query.write());
+        let sent = visit.link.publish(&topic, What::Query, query.write());
         visit.held.clear();
-        visit.ask_again = None;
+        // Without room for it the link is busy: a little later.
+        visit.ask_again = (!sent).then(|| Instant::now() + self.patience(ASK_AGAIN));
     }
 
     /// A message came. Some: an instruction to follow.

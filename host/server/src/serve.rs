@@ -150,7 +150,9 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
         Presence::new(Ulid::new().to_string(), bus.clone(), broker.clone(), Push::new(slots.clone()));
     let ingest =
         Ingest::start(slots.clone(), broker.clone(), config.limits.ingest_bytes as usize, background);
+    let people = Arc::new(People::new(bus.clone()));
     let commands = Arc::new(Commands {
+        people: people.clone(),
         store: database.commands(),
         slots: slots.clone(),
         broker: broker.clone(),
@@ -167,7 +169,7 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
     let node = Arc::new(Node {
         ingest,
         commands: commands.clone(),
-        people: Arc::new(People::new(bus.clone())),
+        people,
         presence: Arc::new(presence),
         cursors: cursors.clone(),
         rights: Compilations::default(),
@@ -191,6 +193,7 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
     let tokens = Tokens { node: node.clone(), brokers };
     tokens.clone().serve(background).await?;
     background.spawn(command::expire(commands.clone()));
+    background.spawn(command::look_after(commands.clone()));
     commands.serve_bus(tokens, background).await?;
     Ok(node)
 }

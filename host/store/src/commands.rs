@@ -77,6 +77,8 @@ impl Commands {
     /// [`SqlError`]; nothing is saved then.
     pub async fn insert(&self, mut command: CommandRow, most: u32) -> Result<Inserted, SqlError> {
         let mut transaction = self.own.sql().begin(Access::Write).await?;
+        // First, because it makes two requests for one terminal wait for each other.
+        command.sequence = next_sequence(&mut transaction, &command.terminal).await?;
         let sql = format!("SELECT {COLUMNS} FROM command WHERE requester = $1 AND request_key = $2");
         let key = vec![command.requester.as_str().into(), command.request_key.as_str().into()];
         if let Some(known) = transaction.query(&sql, key).await?.into_iter().find_map(row) {
@@ -90,7 +92,6 @@ impl Commands {
             transaction.rollback().await?;
             return Ok(Inserted::Full);
         }
-        command.sequence = next_sequence(&mut transaction, &command.terminal).await?;
         let sql = format!(
             "INSERT INTO command ({COLUMNS}, ended)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0)"
@@ -197,23 +198,49 @@ impl Commands {
         Ok(rows.into_iter().find_map(row))
     }
 
-    /// Ends what has expired by `now` with the state `to`, and tells it.
+    /// Notes that a command must travel on TLS.
     ///
     /// # Errors
     /// [`SqlError`].
-    pub async fn expire(&self, to: &str, now: u64) -> Result<Vec<CommandRow>, SqlError> {
+    pub async fn needs_tls(&self, id: &str) -> Result<(), SqlError> {
+        let sql = "UPDATE command SET needs_tls = 1 WHERE id = $1";
+        self.own.run(Access::Write, sql, vec![id.into()]).await.map(drop)
+    }
+
+    /// Ends what is in one of the states `from` and expired by `by` with the state `to`, and tells it.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    pub async fn expire(
+        &self,
+        from: &[&str],
+        to: &str,
+        by: u64,
+        now: u64,
+    ) -> Result<Vec<CommandRow>, SqlError> {
         // Looked at before it is written: mostly there is nothing to write.
-        let sql = "SELECT count(*) FROM command WHERE ended = 0 AND expires_at <= $1";
-        let now = Value::Integer(now.cast_signed());
-        let (_, rows) = self.own.run(Access::Read, sql, vec![now.clone()]).await?;
+        let [by, now] = [by, now].map(|at| Value::Integer(at.cast_signed()));
+        let states = |first: usize| -> String {
+            let places: Vec<String> = (first..first + from.len()).map(|n| format!("${n}")).collect();
+            places.join(", ")
+        };
+        let in_states = || from.iter().map(|state| Value::from(*state));
+        let sql = format!(
+            "SELECT count(*) FROM command WHERE ended = 0 AND expires_at <= $1 AND state IN ({})",
+            states(2)
+        );
+        let params = std::iter::once(by.clone()).chain(in_states()).collect();
+        let (_, rows) = self.own.run(Access::Read, &sql, params).await?;
         if rows.into_iter().find_map(number).unwrap_or_default() == 0 {
             return Ok(Vec::new());
         }
         let sql = format!(
-            "UPDATE command SET state = $2, ended = 1, updated_at = $1
-            WHERE ended = 0 AND expires_at <= $1 RETURNING {COLUMNS}"
+            "UPDATE command SET state = $2, ended = 1, updated_at = $3
+            WHERE ended = 0 AND expires_at <= $1 AND state IN ({}) RETURNING {COLUMNS}",
+            states(4)
         );
-        let (_, rows) = self.own.run(Access::Write, &sql, vec![now, to.into()]).await?;
+        let params = [by, to.into(), now].into_iter().chain(in_states()).collect();
+        let (_, rows) = self.own.run(Access::Write, &sql, params).await?;
         Ok(rows.into_iter().filter_map(row).collect())
     }
 

@@ -30,9 +30,9 @@ const PACKAGES: &[Package] = &[
 /// For `cargo xtask bench` only: its package starts a broker on port 1883 where systemd runs.
 const PEERS: &[Package] = &[Package { name: "mosquitto", there: || sh::has("mosquitto") }];
 
-/// The clients that are not ours, each pinned.
-/// For the client of the tests, and for the terminal in Python.
+/// What the clients and the terminal in Python need, pinned there.
 const PYTHON: &str = "examples/terminal-python/requirements.txt";
+/// A client that is not ours, pinned.
 const MQTT_JS: &str = "mqtt@5.14.1";
 
 /// Brings what the tests need.

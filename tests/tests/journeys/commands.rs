@@ -145,7 +145,7 @@ async fn b9_only_commands_that_need_tls_lengthen_the_stay() {
     .await;
     let mut link = car.drive(&postern, "tls").await;
     link.query().await;
-    // Pings, messages and plain commands all the while: it is told to go all the same.
+    // Plain commands and queries all the while: it is told to go all the same.
     let told = async {
         loop {
             phone.ask(json!({ "terminal": "car-1", "class": "info", "body": "x" })).await.unwrap();
@@ -194,6 +194,35 @@ async fn b13_a_command_that_nobody_came_for_expires() {
     let asked = json!({ "terminal": "car-1", "class": "remote-control", "expires_in_secs": 1 });
     let id = phone.ask(asked).await.unwrap()["id"].as_str().unwrap().to_owned();
     becomes(&phone, &id, "expired").await;
+}
+
+#[tokio::test]
+async fn b13_what_was_sent_is_not_told_as_expired() {
+    let (postern, phone, mut car) = stage(|_| {}).await;
+    let mut link = car.drive(&postern, "tls").await;
+    link.query().await;
+    let asked = json!({ "terminal": "car-1", "class": "remote-control", "expires_in_secs": 1 });
+    let id = phone.ask(asked).await.unwrap()["id"].as_str().unwrap().to_owned();
+    link.command().await;
+    let later =
+        json!({ "terminal": "car-1", "class": "remote-control", "expires_in_secs": 1, "key": "later" });
+    drop(link);
+    let never = phone.ask(later).await.unwrap()["id"].as_str().unwrap().to_owned();
+    becomes(&phone, &never, "expired").await;
+    // Both are past their time by now; the first was executed meanwhile.
+    let mut link = car.drive(&postern, "tls").await;
+    link.query().await;
+    assert_eq!(link.report(car.result("tls", &id, DONE, "late")).await, ReasonCode::Success);
+    becomes(&phone, &id, "done").await;
+}
+
+#[tokio::test]
+async fn b2_one_key_names_one_command() {
+    let (_postern, phone, _car) = stage(|_| {}).await;
+    let asked = |body: &str| json!({ "terminal": "car-1", "class": "info", "body": body, "key": "k" });
+    phone.ask(asked("lock")).await.unwrap();
+    let refused = phone.ask(asked("unlock")).await.unwrap_err().to_string();
+    assert!(refused.contains("this key names another command"), "{refused}");
 }
 
 #[tokio::test]

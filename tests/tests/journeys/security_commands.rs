@@ -84,6 +84,52 @@ async fn s_plugin_that_traps_lets_nothing_out() {
 }
 
 #[tokio::test]
+async fn s_plugin_that_traps_over_the_idle_period_sends_nobody_to_plain() {
+    let postern = Postern::start(|s| {
+        s.role("encrypt", "rogue-encrypt");
+        s.policy("plugins.rogue-encrypt.config.misbehave", "trap");
+        s.policy("plugins.rogue-encrypt.config.when", "boom");
+    })
+    .await;
+    let mut boom = postern.terminal("boom").await;
+    let mut link = boom.drive(&postern, "tls").await;
+    link.query().await;
+    postern.logged("role encrypt: no idle period").await;
+    assert!(link.messages_so_far().await.is_empty());
+}
+
+#[tokio::test]
+async fn s_another_device_of_a_terminal_gets_nothing_while_the_first_is_connected() {
+    let (postern, phone, mut car) = stage(|_| {}).await;
+    let mut copy = postern.device("car-1", "copied-unit").await;
+    let mut link = car.drive(&postern, "tls").await;
+    link.query().await;
+    let mut other = copy.drive(&postern, "tls").await;
+    let refused = other.put("cmd/car-1/query", vec![1, 3, 0, 0, 60]).await;
+    assert_eq!(refused.reason, ReasonCode::NotAuthorized);
+    let id = phone.ask_for("car-1", "unlock").await;
+    assert_eq!(link.command().await.id, id);
+    assert!(other.messages_so_far().await.is_empty());
+}
+
+#[tokio::test]
+async fn s_a_command_of_who_is_gone_is_not_executed() {
+    let (postern, phone, mut car) = stage(|_| {}).await;
+    phone.ask_for("car-1", "unlock").await;
+    let removed = postern.cli(&["user", "remove", "alice"]).await;
+    assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
+    let mut link = car.drive(&postern, "tls").await;
+    link.query().await;
+    let failed = async {
+        while commands(&postern).await[0]["state"] != "failed" {
+            tokio::task::yield_now().await;
+        }
+    };
+    postern_tests::patiently("the end of the command", failed).await;
+    assert!(link.messages_so_far().await.is_empty());
+}
+
+#[tokio::test]
 async fn s_query_on_plain_while_a_command_waits_brings_an_instruction_and_nothing_of_it() {
     let (postern, phone, mut car) = stage(|_| {}).await;
     phone.ask_for("car-1", "unlock").await;
@@ -172,7 +218,8 @@ async fn s_results_that_others_make_up_are_refused_and_written_down() {
     let states = commands(&postern).await;
     assert!(states.iter().all(|command| command["state"] != "done"), "{states:?}");
     let audit = audit(&postern);
-    assert_eq!(audit.matches("\"act\":\"command.refused\"").count(), 3, "{audit}");
+    // A wrong MAC came twice, and is written down once a minute: who does this does it often.
+    assert_eq!(audit.matches("\"act\":\"command.refused\"").count(), 2, "{audit}");
 }
 
 #[tokio::test]
@@ -200,7 +247,7 @@ async fn s_the_servers_topics_are_nobody_elses() {
 
 #[tokio::test]
 async fn s_flip_flop_is_bounded_by_the_hour() {
-    let (postern, phone, mut car) = stage(|s| s.set("limits.switches_per_terminal_per_hour", 3)).await;
+    let (postern, phone, mut car) = stage(|s| s.set("limits.instructions_per_terminal_per_hour", 3)).await;
     phone.ask_for("car-1", "unlock").await;
     for _ in 0..3 {
         let mut link = car.drive(&postern, "tcp").await;

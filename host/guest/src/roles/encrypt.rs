@@ -33,7 +33,7 @@ pub struct Facts {
     pub now: u64,
 }
 
-/// What a terminal's links carry and cost, as measured for this very terminal.
+/// What a terminal's links carry and cost: its own keep alive and commands, and estimates of what they weigh.
 #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lower)]
 #[component(record)]
 pub struct History {

@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use postern_broker::topic::TopicName;
-use postern_guest::roles::types::Transport;
 use postern_store::{CommandRow, Inserted};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::{Commands, crash, decide::Way, state::State};
+use super::{Commands, crash, decide::Way, deliver::id_text, state::State};
 use crate::{
     clock,
     control::{topics::is_id, wire::Denied},
@@ -27,7 +26,8 @@ const EXPIRY: (u32, u32) = (300, 7 * 86_400);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewCommand {
-    /// The terminal's user id.
+    /// The terminal's user id; left out by MQTT, where the topic has it.
+    #[serde(default)]
     pub terminal: String,
     /// Such as `remote-control`: 1 to 32 of `a-z 0-9 -`.
     pub class: String,
@@ -76,27 +76,20 @@ impl Commands {
         let unavailable = |e: postern_store::SqlError| Denied::Unavailable { detail: e.to_string() };
         let secure = self.store.secure_times(&command.terminal).await.map_err(unavailable)?;
         let link = self.links.of(&command.terminal).map(|terminal| terminal.transport);
-        // Whether it needs TLS is asked as if the link were plain: on TLS a policy need not say.
-        let mut ways = vec![self.way(&command, Some(Transport::Plain), &secure, now)];
-        if link != Some(Transport::Plain) {
-            ways.push(self.way(&command, link, &secure, now));
-        }
-        for way in ways {
-            match way {
-                Way::Refused(why) => return Err(Denied::Invalid { detail: why }),
-                Way::Down => {
-                    return Err(Denied::Unavailable { detail: "the encryption policy is down".into() });
-                }
-                Way::OnTls => command.needs_tls = true,
-                Way::Now { must_encrypt } => command.needs_tls |= must_encrypt,
-                Way::Later => {}
-            }
+        match self.way(&command, link, &secure, now) {
+            Way::Refused(why) => return Err(Denied::Invalid { detail: why }),
+            Way::Down => return Err(Denied::Unavailable { detail: "the encryption policy is down".into() }),
+            Way::OnTls => command.needs_tls = true,
+            Way::Now { must_encrypt } => command.needs_tls |= must_encrypt,
+            Way::Later => {}
         }
         crash::point("command.saving");
+        let asked = command.clone();
         let saved =
             self.store.insert(command, self.limits.commands_per_requester).await.map_err(unavailable)?;
         match saved {
-            Inserted::Known(command) => Ok(command),
+            Inserted::Known(known) if is_same(&known, &asked) => Ok(known),
+            Inserted::Known(_) => Err(invalid("this key names another command of yours")),
             Inserted::Full => {
                 metrics::counter!("postern_refused_total", "reason" => "commands-waiting").increment(1);
                 Err(Denied::RetryAfter { secs: 10 })
@@ -143,7 +136,7 @@ fn checked(requester: &str, asked: NewCommand, now: u64) -> Result<CommandRow, S
         return Err("key has 1 to 64 bytes".to_owned());
     }
     Ok(CommandRow {
-        id: format!("{:032x}", u128::from(Ulid::new())),
+        id: id_text(u128::from(Ulid::new()).to_be_bytes()),
         terminal,
         requester: requester.to_owned(),
         request_key,
@@ -158,6 +151,11 @@ fn checked(requester: &str, asked: NewCommand, now: u64) -> Result<CommandRow, S
         expires_at: now + u64::from(expires_in_secs) * 1_000,
         updated_at: now,
     })
+}
+
+/// Whether two requests ask for the same.
+fn is_same(a: &CommandRow, b: &CommandRow) -> bool {
+    (&a.terminal, &a.class, &a.follow_ups, &a.body) == (&b.terminal, &b.class, &b.follow_ups, &b.body)
 }
 
 fn is_class(class: &str) -> bool {

@@ -73,56 +73,46 @@ impl Verb {
     }
 }
 
-/// An MQTT request's body: as by HTTPS, with the terminal in the topic.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    class: String,
-    #[serde(default)]
-    body: Option<String>,
-    #[serde(default)]
-    body_base64: Option<String>,
-    #[serde(default)]
-    follow_ups: Vec<String>,
-    #[serde(default)]
-    expires_in_secs: Option<u32>,
-    #[serde(default)]
-    key: Option<String>,
-}
-
 impl Commands {
-    /// A message on one of the topics; it is acknowledged with what comes of it.
-    pub async fn took(
+    /// A message on one of the topics; what comes of it is how it is acknowledged.
+    pub fn took(
         self: Arc<Self>,
         sender: Arc<Sender>,
         link: Arc<Link>,
         terminal: String,
         verb: Verb,
         body: bytes::Bytes,
-    ) -> Outcome {
-        let Some(user) = sender.profile.as_ref().map(|profile| profile.user.clone()) else {
-            return Outcome::Refused("only who has logged in may do this".to_owned());
-        };
-        match verb {
-            Verb::Query | Verb::Result if user != terminal => {
-                Outcome::Refused("this is the terminal's own topic".to_owned())
-            }
-            Verb::Query => self.query(&sender, &link, &body).await,
-            Verb::Result => self.result(&sender, &link, &body).await,
-            Verb::Ask => {
-                let Asked { class, body, body_base64, follow_ups, expires_in_secs, key } =
-                    match serde_json::from_slice(&body) {
-                        Ok(asked) => asked,
-                        Err(e) => return Outcome::Refused(format!("not a request: {e}")),
-                    };
-                let asked =
-                    NewCommand { terminal, class, body, body_base64, follow_ups, expires_in_secs, key };
-                match self.accept(&user, &sender.rights, asked).await {
-                    Ok(_) => Outcome::Durable,
-                    Err(Denied::Unavailable { detail }) => Outcome::Unavailable(detail),
-                    Err(refused) => Outcome::Refused(refused.to_string()),
+    ) -> impl Future<Output = Outcome> + Send {
+        let own = sender.profile.as_ref().is_some_and(|profile| profile.user == terminal);
+        let came = (own && verb == Verb::Query).then(|| self.came(&sender, &link, &body));
+        async move {
+            match (verb, came) {
+                (Verb::Query, Some(Ok(terminal))) => self.query(terminal),
+                (Verb::Query, Some(Err(refused))) => refused,
+                (Verb::Result, _) if own => self.result(&sender, &link, &body).await,
+                (Verb::Query | Verb::Result, _) => {
+                    Outcome::Refused("this is the terminal's own topic".to_owned())
                 }
+                (Verb::Ask, _) => self.asked(&sender, terminal, &body).await,
             }
+        }
+    }
+
+    /// A request by MQTT: as by HTTPS, with the terminal in the topic.
+    async fn asked(self: &Arc<Self>, sender: &Sender, terminal: String, body: &[u8]) -> Outcome {
+        let Some(profile) = &sender.profile else {
+            return Outcome::Refused("only who has logged in may ask".to_owned());
+        };
+        let asked = match serde_json::from_slice::<NewCommand>(body) {
+            Ok(asked) if asked.terminal.is_empty() => NewCommand { terminal, ..asked },
+            Ok(_) => return Outcome::Refused("the terminal is in the topic".to_owned()),
+            Err(e) => return Outcome::Refused(format!("not a request: {e}")),
+        };
+        match self.accept(&profile.user, &sender.rights, asked).await {
+            Ok(_) => Outcome::Durable,
+            Err(Denied::Unavailable { detail }) => Outcome::Down("commands", detail),
+            Err(Denied::RetryAfter { .. }) => Outcome::Down("room for commands", "too many wait".to_owned()),
+            Err(refused) => Outcome::Refused(refused.to_string()),
         }
     }
 

@@ -35,10 +35,8 @@ pub enum Way {
 impl Commands {
     /// Which way a command travels. `secure` are the times of commands that needed TLS.
     pub fn way(&self, command: &CommandRow, link: Option<Transport>, secure: &[u64], now: u64) -> Way {
-        let classes = || std::iter::once(command.class.as_str()).chain(command.follow_ups.lines());
-        let floor = classes().any(|class| self.floor.contains(class));
         let recent = secure.iter().filter(|at| **at + DAY > now).count();
-        let facts = Facts {
+        let facts = |link| Facts {
             terminal: command.terminal.clone(),
             requester: command.requester.clone(),
             command_class: command.class.clone(),
@@ -47,18 +45,33 @@ impl Commands {
             recent_secure_commands: u32::try_from(recent).unwrap_or(u32::MAX),
             now,
         };
-        let decision = match self.slots.encrypt().decide(facts) {
-            Ok(decision) => decision,
-            Err(CallError::Answer(EncryptError::Unavailable(why))) => {
-                warn!(why, "role encrypt");
-                return Way::Down;
+        let mut needs_tls = self.needs_tls(command);
+        if !needs_tls && link != Some(Transport::Plain) {
+            // On TLS a policy need not say what it would say on plain; the result may go there.
+            match self.decide(facts(Some(Transport::Plain))) {
+                Some(decision) => needs_tls = decision == Decision::SaveAndInstruct,
+                None => return Way::Down,
             }
-            Err(CallError::Down(down)) => {
-                warn!(%down, "role encrypt");
-                return Way::Down;
-            }
-        };
-        judge(decision, floor || command.needs_tls, link)
+        }
+        match self.decide(facts(link)) {
+            Some(decision) => judge(decision, needs_tls, link),
+            None => Way::Down,
+        }
+    }
+
+    fn decide(&self, facts: Facts) -> Option<Decision> {
+        match self.slots.encrypt().decide(facts) {
+            Ok(decision) => return Some(decision),
+            Err(CallError::Answer(EncryptError::Unavailable(why))) => warn!(why, "role encrypt"),
+            Err(CallError::Down(down)) => warn!(%down, "role encrypt"),
+        }
+        None
+    }
+
+    /// Whether a command and all that belongs to it travels on TLS only, whatever the policy says by now.
+    pub(super) fn needs_tls(&self, command: &CommandRow) -> bool {
+        let mut classes = std::iter::once(command.class.as_str()).chain(command.follow_ups.lines());
+        command.needs_tls || classes.any(|class| self.floor.contains(class))
     }
 }
 

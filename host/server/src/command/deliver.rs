@@ -38,10 +38,30 @@ impl Commands {
         .authenticated(&key);
         crash::point("command.marking");
         // Marked first: what was sent and not marked would be told as if it still waited.
-        self.step(command, State::Sent, &[]).await;
+        if !self.mark(command).await {
+            return false;
+        }
         let sent = self.to_link(terminal, format!("cmd/{}/do", terminal.user), bytes);
         crash::point("command.sent");
         sent
+    }
+
+    /// Marks a command as sent. False when that is not on disk, or it has ended meanwhile.
+    async fn mark(&self, command: &CommandRow) -> bool {
+        if !State::Sent.after().contains(&&*command.state) {
+            return true; // sent before
+        }
+        match self.advance(command, State::Sent, &[]).await {
+            Ok(Some(changed)) => {
+                self.tell(&changed).await;
+                true
+            }
+            Ok(None) => false,
+            Err(e) => {
+                warn!(error = %e, command = command.id, "commands");
+                false
+            }
+        }
     }
 
     /// A message of the server's own for this link alone.

@@ -9,6 +9,8 @@ const INSTRUCTION: u8 = 1;
 const COMMAND: u8 = 2;
 const QUERY: u8 = 3;
 const RESULT: u8 = 4;
+/// Bytes of what a terminal says of a command, at most.
+const BODY: usize = 16 * 1024;
 /// Length of a MAC.
 const MAC: usize = 32;
 /// A command's flag: on TLS only.
@@ -141,7 +143,7 @@ impl<'a> Outcome<'a> {
             _ => return None,
         };
         let whole = usize::try_from(u32::from_be_bytes(*length)).ok()? == body.len();
-        whole.then_some(Outcome { id: *id, state, body, mac, before_mac })
+        (whole && body.len() <= BODY).then_some(Outcome { id: *id, state, body, mac, before_mac })
     }
 
     /// Whether the holder of this key made it, on a link of this transport.

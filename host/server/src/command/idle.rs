@@ -19,27 +19,43 @@ const RETRY: u64 = 30_000;
 impl Commands {
     /// A command that needs TLS was sent, or the terminal has just come in through it: its period begins
     /// anew. Nothing else does that: no ping, no chat, no other command.
-    pub(super) fn stay(self: &Arc<Self>, terminal: &Arc<Terminal>, secure: &[u64], now: u64) {
+    pub(super) async fn stay(self: &Arc<Self>, terminal: &Arc<Terminal>) {
+        self.links.satisfied(&terminal.user); // it was told to go, perhaps; now it may stay
+        let now = clock::now().0;
+        let Some(period) = self.period(terminal, now).await else {
+            // Without an answer it stays, which is the safe side.
+            terminal.idle_at.store(u64::MAX, Ordering::Relaxed);
+            return self.links.look_at(now + RETRY, terminal);
+        };
+        terminal.idle_at.store(now + period, Ordering::Relaxed);
+        self.links.look_at(now + period, terminal);
+    }
+
+    /// How long it may stay, in ms.
+    async fn period(&self, terminal: &Terminal, now: u64) -> Option<u64> {
+        let secure_commands = match self.store.secure_times(&terminal.user).await {
+            Ok(times) => times,
+            Err(e) => {
+                warn!(error = %e, "commands");
+                return None;
+            }
+        };
         let history = History {
             terminal: terminal.user.clone(),
             keep_alive_secs: terminal.query.lock().keep_alive_secs,
             ping_bytes_plain: PING.0,
             ping_bytes_tls: PING.1,
             switch_bytes: SWITCH,
-            secure_commands: secure.to_vec(),
+            secure_commands,
             now,
         };
-        let (least, most) = (self.limits.idle_min_secs, self.limits.idle_max_secs);
-        let period = match self.slots.encrypt().idle_period(history) {
-            Ok(secs) => u64::from(secs.clamp(least.min(most), most)) * 1_000,
+        match self.slots.encrypt().idle_period(history) {
+            Ok(secs) => Some(u64::from(secs.clamp(1, self.limits.idle_max_secs)) * 1_000),
             Err(e) => {
                 warn!(error = %e, "role encrypt: no idle period");
-                RETRY
+                None
             }
-        };
-        terminal.idle_at.store(now + period, Ordering::Relaxed);
-        *terminal.order.lock() = None; // it was told to go, perhaps; now it may stay
-        self.links.look_at(now + period, terminal);
+        }
     }
 
     /// Time has come for a terminal: what waits is looked at again, and whether it may stay.
@@ -47,9 +63,12 @@ impl Commands {
         if !terminal.link.is_attached() {
             return;
         }
-        let now = clock::now().0;
-        if terminal.transport == Transport::Tls && terminal.idle_at.load(Ordering::Relaxed) <= now {
+        let idle_at = terminal.idle_at.load(Ordering::Relaxed);
+        if terminal.transport == Transport::Tls && idle_at <= clock::now().0 {
             return self.instruct(terminal, Transport::Plain, "no command needed TLS for a while").await;
+        }
+        if idle_at != u64::MAX {
+            self.links.look_at(idle_at, terminal);
         }
         self.serve(terminal).await;
     }

@@ -27,7 +27,8 @@ impl Commands {
     pub(super) async fn instruct(self: &Arc<Self>, terminal: &Arc<Terminal>, to: Transport, why: &str) {
         let now = clock::now().0;
         let Some(order) = self.due_order(terminal, to, now) else { return };
-        if let Err(at) = self.links.switch(&terminal.user, self.limits.switches_per_terminal_per_hour, now) {
+        let most = self.limits.instructions_per_terminal_per_hour;
+        if let Err(at) = self.links.may_switch(&terminal.user, most, now) {
             metrics::counter!("postern_refused_total", "reason" => "switch-rate").increment(1);
             return self.put_off(terminal, order, at);
         }
@@ -54,14 +55,17 @@ impl Commands {
                 return self.put_off(terminal, order, now + PAUSE.0);
             }
         };
-        let redirect = self.takes_redirect(terminal).then(|| URL_SAFE_NO_PAD.encode(&bytes));
+        // Back to plain by a message, which a terminal that is at work may decline.
+        let redirect =
+            (to == Transport::Tls && self.takes_redirect(terminal)).then(|| URL_SAFE_NO_PAD.encode(&bytes));
         let times = order.times + 1;
         let pause = (PAUSE.0 << order.times.min(10)).min(PAUSE.1);
         let again_at = now + pause + jitter(pause / 4);
-        *terminal.order.lock() =
-            Some(Order { to, times, again_at, paced: false, redirect: redirect.clone() });
+        self.put_off(terminal, Order { to, times, again_at, paced: false }, again_at);
+        self.links.switched(&terminal.user, now);
         let sent = if redirect.is_some() {
             // The DISCONNECT carries it: mqtt/ending asks for it.
+            *terminal.redirect.lock() = redirect;
             terminal.link.disconnect(ReasonCode::UseAnotherServer);
             true
         } else {
@@ -70,38 +74,29 @@ impl Commands {
         crash::point("instruction.sent");
         metrics::counter!("postern_instructions_total", "to" => name).increment(u64::from(sent));
         info!(terminal = terminal.user, to = name, times, why, "instructed to reconnect");
-        self.links.look_at(again_at, terminal);
         act.end(if sent { "done" } else { "gone" }, "").await;
     }
 
     /// The order to give now, if it is time: a new one waits for its turn among many.
-    fn due_order(self: &Arc<Self>, terminal: &Arc<Terminal>, to: Transport, now: u64) -> Option<Order> {
-        let mut held = terminal.order.lock();
-        let mut order = match held.take().filter(|order| order.to == to) {
-            Some(order) if now < order.again_at => {
-                *held = Some(order);
-                return None;
-            }
-            Some(order) => order,
-            None => Order { to, times: 0, again_at: 0, paced: false, redirect: None },
-        };
-        if !order.paced {
-            let wait = self.pace.wait(now);
+    fn due_order(&self, terminal: &Arc<Terminal>, to: Transport, now: u64) -> Option<Order> {
+        let mut orders = self.links.orders.lock();
+        let held = orders.get(&terminal.user).filter(|order| order.to == to).cloned();
+        let mut order = held.unwrap_or(Order { to, times: 0, again_at: 0, paced: false });
+        if order.again_at <= now && !order.paced {
             order.paced = true;
-            if wait > 0 {
-                order.again_at = now + wait;
-                self.links.look_at(order.again_at, terminal);
-                *held = Some(order);
-                return None;
-            }
+            order.again_at = now + self.pace.wait(now);
         }
+        let due = order.again_at <= now;
         // Whoever looks meanwhile finds that it is being given.
-        *held = Some(Order { again_at: now + PAUSE.0, ..order.clone() });
-        Some(order)
+        let again_at = if due { now + PAUSE.0 } else { order.again_at };
+        orders.insert(terminal.user.clone(), Order { again_at, ..order.clone() });
+        drop(orders);
+        self.links.look_at(again_at, terminal);
+        due.then_some(order)
     }
 
-    fn put_off(self: &Arc<Self>, terminal: &Arc<Terminal>, order: Order, at: u64) {
-        *terminal.order.lock() = Some(Order { again_at: at, ..order });
+    fn put_off(&self, terminal: &Arc<Terminal>, order: Order, at: u64) {
+        self.links.orders.lock().insert(terminal.user.clone(), Order { again_at: at, ..order });
         self.links.look_at(at, terminal);
     }
 

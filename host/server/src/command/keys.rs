@@ -9,19 +9,11 @@ use ring::{
     digest,
     signature::{Ed25519KeyPair, KeyPair},
 };
-use serde::{Deserialize, Serialize};
+
+use crate::control::wire::InstructionKey;
 
 /// Said before what is signed, so that a signature is good for nothing else.
 const CONTEXT: &[u8] = b"postern instruction";
-
-/// A verifying key, as logins and renewals tell it to terminals.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InstructionKey {
-    /// The first 4 bytes of SHA-256 of the public key, base64url.
-    pub id: String,
-    /// 32 bytes, base64url.
-    pub public_key: String,
-}
 
 /// The key in use.
 pub struct Signer {

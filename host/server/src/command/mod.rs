@@ -34,9 +34,13 @@ use postern_bus::Bus;
 use postern_guest::Slots;
 use tokio_util::task::TaskTracker;
 
-use crate::{audit::Audit, config::Limits, control::ingest::Ingest};
+use crate::{
+    audit::Audit,
+    config::Limits,
+    control::{ingest::Ingest, people::People},
+};
 
-pub use expire::run as expire;
+pub use expire::{look_after, run as expire};
 pub use links::Links;
 
 /// What the journeys of commands need.
@@ -45,6 +49,8 @@ pub struct Commands {
     pub store: postern_store::Commands,
     /// The roles encrypt, token, classify.
     pub slots: Arc<Slots>,
+    /// Who asks.
+    pub people: Arc<People>,
     /// To links.
     pub broker: Arc<Broker>,
     /// To the node that has the terminal's link.

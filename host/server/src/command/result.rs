@@ -21,10 +21,10 @@ impl Commands {
             .and_then(|profile| self.links.of(&profile.user))
             .filter(|terminal| Arc::ptr_eq(&terminal.link, link))
         else {
-            return refused("a result comes after a query");
+            return Outcome::Down("the terminal's query", "a result came before it".to_owned());
         };
         let Some(key) = self.key_of(&terminal).await else {
-            return Outcome::Unavailable("no key to check the result with".to_owned());
+            return Outcome::Down("the key of commands", "role token gave none".to_owned());
         };
         if !told.is_from(&key, &terminal.user, terminal.transport) {
             self.suspicious(&terminal.user, "a result whose MAC is wrong").await;
@@ -53,15 +53,13 @@ impl Commands {
         }
     }
 
-    /// Whether a command and all that belongs to it travels on TLS only.
-    pub(super) fn needs_tls(&self, command: &CommandRow) -> bool {
-        let classes = std::iter::once(command.class.as_str()).chain(command.follow_ups.lines());
-        command.needs_tls || classes.into_iter().any(|class| self.floor.contains(class))
-    }
-
-    /// Somebody on the open road, perhaps: written down and counted.
+    /// Somebody on the open road, perhaps: counted, and written down once a minute for each terminal, for
+    /// whoever does this does it often.
     async fn suspicious(&self, terminal: &str, what: &str) {
         metrics::counter!("postern_command_refused_total").increment(1);
+        if !self.links.first_in_a_while(terminal, what, clock::now().0) {
+            return;
+        }
         warn!(terminal, what, "refused");
         match self.audit.begin("network", "command.refused", terminal, what).await {
             Ok(act) => act.end("refused", "").await,
@@ -78,13 +76,14 @@ impl Commands {
         }
     }
 
-    async fn advance(
+    /// The same, with what came of it: None when it is in another state by now.
+    pub(super) async fn advance(
         &self,
         command: &CommandRow,
         to: State,
         outcome: &[u8],
     ) -> Result<Option<CommandRow>, postern_store::SqlError> {
-        if command.state == to.name() {
+        if !to.after().contains(&&*command.state) {
             return Ok(None);
         }
         let changed = self

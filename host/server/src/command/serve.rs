@@ -38,6 +38,11 @@ impl Commands {
         }
     }
 
+    /// Whether who asked for a command is still a user, and not locked. While nobody knows, it is so.
+    async fn is_still_there(&self, requester: &str) -> bool {
+        !matches!(self.people.person(requester).await, Ok(None))
+    }
+
     /// Another node says that something waits.
     pub fn heard(self: &Arc<Self>, waits: &Waits) {
         if let Some(terminal) = self.links.of(&waits.terminal) {
@@ -49,6 +54,9 @@ impl Commands {
     /// Sends what may go out on this link, in the order of acceptance.
     pub async fn serve(self: &Arc<Self>, terminal: &Arc<Terminal>) {
         let mut sent = terminal.sent.lock().await;
+        if terminal.asked.swap(false, Ordering::AcqRel) {
+            sent.clear();
+        }
         let now = clock::now().0;
         let found = async {
             let open = self.store.open_of(&terminal.user).await?;
@@ -63,9 +71,15 @@ impl Commands {
                 return self.links.look_at(now + RETRY, terminal);
             }
         };
-        let (mut waiting, mut stuck) = (0, false);
-        for command in open.iter().filter(|command| command.expires_at > now) {
-            if sent.contains(&command.id) {
+        let (mut waiting, mut secured, mut stuck) = (0, false, false);
+        for command in &open {
+            let unsent = State::Sent.after().contains(&&*command.state);
+            // What was sent is asked after even when it has expired: the terminal may have executed it.
+            if sent.contains(&command.id) || (unsent && command.expires_at <= now) {
+                continue;
+            }
+            if unsent && !self.is_still_there(&command.requester).await {
+                self.step(command, State::Failed, b"who asked for it is gone").await;
                 continue;
             }
             match self.way(command, Some(terminal.transport), &secure, now) {
@@ -75,16 +89,19 @@ impl Commands {
                         break;
                     }
                     sent.insert(command.id.clone());
-                    if must_encrypt {
-                        self.stay(terminal, &secure, now);
-                    }
+                    secured |= must_encrypt;
                 }
                 Way::OnTls => {
                     waiting += 1;
+                    if !command.needs_tls && self.store.needs_tls(&command.id).await.is_err() {
+                        stuck = true; // its result would go out on plain
+                    }
                     self.step(command, State::Waiting, &[]).await;
                 }
                 Way::Later => self.step(command, State::Waiting, &[]).await,
-                Way::Refused(why) => self.step(command, State::Failed, why.as_bytes()).await,
+                // What may have been executed ends by what the terminal says.
+                Way::Refused(why) if unsent => self.step(command, State::Failed, why.as_bytes()).await,
+                Way::Refused(_) => {}
                 Way::Down => stuck = true,
             }
         }
@@ -92,9 +109,9 @@ impl Commands {
         if waiting > 0 {
             self.instruct(terminal, Transport::Tls, &format!("{waiting} commands wait")).await;
         } else if terminal.transport == Transport::Plain {
-            *terminal.order.lock() = None; // what it was instructed for is over
-        } else if terminal.idle_at.load(Ordering::Relaxed) == u64::MAX {
-            self.stay(terminal, &secure, now);
+            self.links.satisfied(&terminal.user); // what it was instructed for is over
+        } else if secured || terminal.idle_at.load(Ordering::Relaxed) == u64::MAX {
+            self.stay(terminal).await;
         }
         if stuck && terminal.link.is_attached() {
             self.links.look_at(now + RETRY, terminal);

@@ -24,7 +24,7 @@ use tracing::warn;
 use super::Commands;
 use crate::{
     clock,
-    control::ingest::{Delivery, Incoming},
+    control::ingest::{Delivery, Incoming, Outcome},
 };
 
 /// A command as its requester sees it.
@@ -85,19 +85,25 @@ impl From<&CommandRow> for CommandView {
 
 impl Commands {
     /// Pushes a command's state to its requester. It passes classify as all that the server pushes does
-    /// (A12). What cannot be pushed can still be asked for.
+    /// (A12). What could not be pushed, also for a
+    /// crash, can be asked for.
     pub(super) async fn tell(&self, command: &CommandRow) {
         let Some(incoming) = self.notification(command) else { return };
-        // The store keeps it once per sender and id: told twice after a crash, it comes once.
-        if self.ingest.submit(vec![incoming]).await.is_err() {
-            warn!(command = command.id, "a step was not pushed");
+        match self.ingest.submit(vec![incoming]).await.map(|mut outcomes| outcomes.pop()) {
+            Ok(Some(Outcome::Durable)) => {}
+            other => warn!(command = command.id, ?other, "a step was not pushed"),
         }
     }
 
     fn notification(&self, command: &CommandRow) -> Option<Incoming> {
         let now = clock::now();
         let topic = TopicName::new(Text::from(format!("note/u/{}", command.requester))).ok()?;
-        let body = Bytes::from(serde_json::to_vec(&CommandView::from(command)).ok()?);
+        let mut view = CommandView::from(command);
+        if self.needs_tls(command) {
+            // A policy may let notifications go out on plain: the result is asked for, by HTTPS.
+            (view.result, view.result_base64) = (None, None);
+        }
+        let body = Bytes::from(serde_json::to_vec(&view).ok()?);
         let facts = Facts {
             topic: &topic,
             payload: &body,

@@ -97,14 +97,12 @@ limits! {
     /// Commands of one requester that wait for one terminal. Default 100.
     commands_per_requester: u32 = 100, 1;
     /// Instructions to reconnect that one terminal gets within an hour. Default 60.
-    switches_per_terminal_per_hour: u32 = 60, 1;
+    instructions_per_terminal_per_hour: u32 = 60, 1;
     /// Instructions to reconnect of all terminals together, a second; more are spread over time.
     /// Default 500.
     instructions_per_second: u32 = 500, 1;
-    /// The shortest and the longest time that a terminal stays on TLS without a command that needs it,
-    /// whatever the policy says. Default 1 second and 7 days.
-    idle_min_secs: u32 = 1, 1;
-    /// See `idle_min_secs`.
+    /// The longest time that a terminal stays on TLS without a command that needs it, whatever the policy
+    /// says. Default 7 days.
     idle_max_secs: u32 = 7 * 24 * 3600, 1;
     /// Retained messages in all. Default 100,000.
     retained_messages: u32 = 100_000, 0;

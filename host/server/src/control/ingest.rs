@@ -62,6 +62,8 @@ pub enum Outcome {
     Refused(String),
     /// Storage is down: nothing of it is kept (C6).
     Unavailable(String),
+    /// Something else is, which is named: temporary too.
+    Down(&'static str, String),
 }
 
 impl Incoming {

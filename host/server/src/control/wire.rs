@@ -7,7 +7,6 @@ mod tokens;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::command::keys::InstructionKey;
 pub use tokens::{RenewToken, Renewed, RevokeTokens, Revoked};
 
 /// A request over the bus: one node of the group answers.
@@ -155,6 +154,15 @@ impl std::fmt::Debug for TokenParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenParts").field("id", &self.id).finish_non_exhaustive()
     }
+}
+
+/// A verifying key, as logins and renewals tell it to terminals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstructionKey {
+    /// The first 4 bytes of SHA-256 of the public key, base64url.
+    pub id: String,
+    /// 32 bytes, base64url.
+    pub public_key: String,
 }
 
 /// One MQTT listener of a dynamic server.

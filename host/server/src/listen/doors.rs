@@ -114,7 +114,7 @@ impl Doors<'_> {
                 let origin = Origin { peer, listener: name };
                 // One time for all of it: who takes it for the handshake has none left for the CONNECT.
                 let by = Instant::now() + patience;
-                let pump = stranger.while_here(async move {
+                let pump = Box::pin(stranger.while_here(async move {
                     let wire = handshake.perform(stream, origin, by).await?;
                     let conn = Framed::new(wire, max_packet);
                     match node {
@@ -124,7 +124,7 @@ impl Doors<'_> {
                             None
                         }
                     }
-                });
+                }));
                 pump.await.flatten()
             })
         };
@@ -150,7 +150,7 @@ impl Doors<'_> {
                         Err(_) => count("handshake-timeout"),
                     }
                 };
-                stranger.while_here(served).await;
+                Box::pin(stranger.while_here(served)).await;
                 None
             })
         };

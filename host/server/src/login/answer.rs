@@ -3,8 +3,7 @@
 use axum::http::{HeaderMap, Uri, header, uri::Authority};
 use serde::Serialize;
 
-use crate::command::keys::InstructionKey;
-use crate::control::wire::{BrokerAddress, DirectoryPage, IssuedToken, Profile, TokenParts};
+use crate::control::wire::{BrokerAddress, DirectoryPage, InstructionKey, IssuedToken, Profile, TokenParts};
 
 /// After a login (A6, A7, A13).
 #[derive(Serialize)]

@@ -59,6 +59,8 @@ pub struct Inflow(Option<Box<UnderWay>>);
 #[derive(Default)]
 struct UnderWay {
     question: Option<Box<(Receipt, Arrived, Question)>>,
+    /// Ends when the last message that is decided elsewhere has been.
+    decided: Option<oneshot::Receiver<()>>,
     gathered: Vec<(Receipt, Incoming)>,
     pending: VecDeque<Pending>,
     count: usize,
@@ -144,11 +146,19 @@ impl Inflow {
         None
     }
 
-    /// A message whose fate is decided elsewhere, and told in its turn.
-    pub fn decide(&mut self, receipt: Receipt, answer: oneshot::Receiver<Vec<Outcome>>, ingest: &Ingest) {
+    /// A message whose fate is decided elsewhere, and told in its turn. Gives what ends when the one before
+    /// it is decided, and what to drop when this one is.
+    pub fn decide(
+        &mut self,
+        receipt: Receipt,
+        answer: oneshot::Receiver<Vec<Outcome>>,
+        ingest: &Ingest,
+    ) -> (Option<oneshot::Receiver<()>>, oneshot::Sender<()>) {
         let it = self.under_way();
         it.submit(ingest);
         it.wait(Pending::Committing(vec![receipt], answer, 0));
+        let (over, after) = oneshot::channel();
+        (it.decided.replace(after), over)
     }
 
     /// A QoS 2 message that is handled already: its turn is told at [`Inflow::poll_done`].

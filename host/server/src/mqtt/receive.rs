@@ -70,9 +70,16 @@ impl Pump {
                 let commands = self.node.commands.clone();
                 let work = commands.took(self.sender.clone(), self.link.clone(), terminal, verb, body);
                 let (reply, answer) = oneshot::channel();
-                // On a task of its own: what was begun is finished when the link is gone.
-                self.node.tasks.spawn(async move { reply.send(vec![work.await]) });
-                self.inflow.decide(receipt, answer, &self.node.ingest);
+                let (before, over) = self.inflow.decide(receipt, answer, &self.node.ingest);
+                // On a task of its own, because what was begun is finished when the link is gone; one after
+                // the other, in the order in which they came.
+                self.node.tasks.spawn(async move {
+                    if let Some(before) = before {
+                        let _ = before.await;
+                    }
+                    let _ = reply.send(vec![work.await]);
+                    drop(over);
+                });
             }
             Admitted::Ask(question) => self.inflow.ask(receipt, arrived, question),
             Admitted::Refuse(refusal) => {
@@ -120,6 +127,9 @@ impl Pump {
                 }
                 Done::Stored(receipt, Outcome::Unavailable(why)) => {
                     self.refuse_message(receipt, Refusal::Unavailable("storage", why));
+                }
+                Done::Stored(receipt, Outcome::Down(what, why)) => {
+                    self.refuse_message(receipt, Refusal::Unavailable(what, why));
                 }
             }
         }

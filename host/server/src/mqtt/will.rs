@@ -39,7 +39,9 @@ async fn run(node: &Node, sender: &Sender, will: Will) -> Result<(), String> {
                 debug!(?outcomes, "will stored");
                 return match outcomes.into_iter().next() {
                     Some(Outcome::Durable) => Ok(()),
-                    Some(Outcome::Refused(why) | Outcome::Unavailable(why)) => Err(why),
+                    Some(Outcome::Refused(why) | Outcome::Unavailable(why) | Outcome::Down(_, why)) => {
+                        Err(why)
+                    }
                     None => Err("no answer".to_owned()),
                 };
             }

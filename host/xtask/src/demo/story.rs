@@ -141,7 +141,7 @@ fn car(teller: &mut Teller, place: &Place<'_>, server: &Server, alice: &mut Acto
     alice.says(&format!("/ask {} remote-control unlock", up::CAR))?;
     car.sees("signed-in")?;
     car.sees("acted what=door unlocked")?;
-    alice.sees(&format!("[command] {}: done (door unlocked", up::CAR))?;
+    alice.sees(&format!("[command] {}: done", up::CAR))?;
     teller.note(&format!("from the request to the result: {}", sh::human(begun.elapsed())));
 
     teller.step("No command came for a while, so the car is told to go back to plain TCP");
