@@ -157,6 +157,7 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
         slots: slots.clone(),
         broker: broker.clone(),
         bus: bus.clone(),
+        push: Push::new(slots.clone()),
         ingest: ingest.clone(),
         audit: audit.clone(),
         signer,

@@ -37,7 +37,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     audit::Audit,
     config::Limits,
-    control::{ingest::Ingest, people::People},
+    control::{ingest::Ingest, people::People, push::Push},
 };
 
 pub use expire::{look_after, run as expire};
@@ -47,7 +47,7 @@ pub use links::Links;
 pub struct Commands {
     /// All commands.
     pub store: postern_store::Commands,
-    /// The roles encrypt, token, classify.
+    /// The roles encrypt and token.
     pub slots: Arc<Slots>,
     /// Who asks.
     pub people: Arc<People>,
@@ -55,6 +55,8 @@ pub struct Commands {
     pub broker: Arc<Broker>,
     /// To the node that has the terminal's link.
     pub bus: Bus,
+    /// What the requester is told passes classify (A12).
+    pub push: Push,
     /// The way into the requester's inbox.
     pub ingest: Ingest,
     /// Every switch of transport is written down (rule 10).

@@ -4,19 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use postern_broker::{
-    Message,
-    topic::TopicName,
-    wire::{QoS, Text},
-};
-use postern_guest::{
-    CallError,
-    roles::{
-        classify::{Class, Facts, Origin},
-        store::{self, Address, Class as StoredClass},
-        types::{Relation, Transport},
-    },
-};
+use postern_guest::roles::store::{self, Address, Class as StoredClass};
 use postern_store::CommandRow;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -96,49 +84,22 @@ impl Commands {
     }
 
     fn notification(&self, command: &CommandRow) -> Option<Incoming> {
-        let now = clock::now();
-        let topic = TopicName::new(Text::from(format!("note/u/{}", command.requester))).ok()?;
         let mut view = CommandView::from(command);
         if self.needs_tls(command) {
             // A policy may let notifications go out on plain: the result is asked for, by HTTPS.
             (view.result, view.result_base64) = (None, None);
         }
         let body = Bytes::from(serde_json::to_vec(&view).ok()?);
-        let facts = Facts {
-            topic: &topic,
-            payload: &body,
-            qos: QoS::AtLeastOnce as u8,
-            retain: false,
-            origin: Origin::ControlUnit,
-            transport: Transport::Tls,
-            sender: None,
-            relation: Relation::Unrelated,
-            now: now.0,
-        };
-        let body = match self.slots.classify().classify(&facts) {
-            Ok(verdict) if verdict.class == Class::Notification => verdict.payload.map_or(body, Bytes::from),
-            Ok(verdict) => {
-                warn!(class = ?verdict.class, "classify calls a notification something else, not pushed");
-                return None;
-            }
-            Err(CallError::Answer(e)) => {
-                warn!(error = %e, "classify refused a notification");
-                return None;
-            }
-            Err(CallError::Down(down)) => {
-                warn!(%down, "classify is down, notification not pushed");
-                return None;
-            }
-        };
-        let message = Message::new(topic.clone(), body.clone(), QoS::AtLeastOnce, now);
+        let now = clock::now();
+        let message = self.push.notification(&command.requester, body, now)?;
         let stored = store::Message {
             id: format!("{}-{}", command.id, command.state),
             class: StoredClass::Notification,
             sender: command.terminal.clone(),
             sender_device: String::new(),
             to: Address::User(command.requester.clone()),
-            topic: topic.to_string(),
-            body,
+            topic: message.topic.to_string(),
+            body: message.payload.clone(),
             properties: Bytes::new(),
             sent_at: now.0,
             expires_at: None,

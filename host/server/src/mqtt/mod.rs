@@ -5,6 +5,7 @@
 //! SUBSCRIBE: [`link`] → [`subscribe`] (rights) → session
 //! The end: [`link`] → [`ending`] (DISCONNECT, the will, who left)
 
+mod addressee;
 pub mod auth;
 pub mod connect;
 mod deadlines;
