@@ -32,7 +32,7 @@ pub use http::{Page, metric};
 pub use not_run::not_run;
 pub use person::{Device, Session, body, password};
 pub use postern::{Postern, Refused};
-pub use program::{Kind, Terminal};
+pub use program::{Kind, Terminal, python};
 pub use raw::{Peer, connect, publish, text};
 pub use services::{Nats, Postgres, Tap};
 pub use settings::{Settings, guest_file};

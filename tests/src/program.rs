@@ -42,7 +42,7 @@ impl Kind {
 }
 
 /// The Python that has the terminal's packages, made by `cargo xtask test`.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let python = crate::root().join("target/foreign/python/bin/python");
     python.exists().then_some(python)
 }

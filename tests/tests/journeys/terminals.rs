@@ -176,6 +176,17 @@ async fn on_plain(postern: &Postern) -> Terminal {
 }
 
 #[tokio::test]
+async fn the_python_terminal_agrees_with_the_vectors() {
+    let Some(python) = postern_tests::python() else {
+        return postern_tests::not_run("the packages of examples/terminal-python are not installed");
+    };
+    let check = postern_tests::root().join("examples/terminal-python/check_vectors.py");
+    let checked = tokio::process::Command::new(python).arg(check).output();
+    let checked = patiently("the check of the vectors", checked).await.unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+#[tokio::test]
 async fn switches_and_commands_are_counted() {
     let (postern, phone) = stage(|_| {}).await;
     let mut car = on_plain(&postern).await;
@@ -184,6 +195,7 @@ async fn switches_and_commands_are_counted() {
     ends(&phone, &id).await;
     let page = Page::get(postern.address("health"), "/metrics").await.body;
     assert_eq!(metric(&page, "postern_instructions_total", "tls"), 1.0);
+    assert_eq!(metric(&page, "postern_tls_handshakes_total", "full"), 1.0);
     for state in ["accepted", "waiting", "sent", "done"] {
         assert_eq!(metric(&page, "postern_commands_total", state), 1.0, "{state}");
     }

@@ -142,8 +142,11 @@ impl Flow {
 
     /// Something was taken out of the queue from within: what waits behind it may be written now.
     pub(super) fn look_again(&mut self, mailbox: &mut Mailbox, wakes: &mut Wakes) {
-        if std::mem::take(&mut self.blocked) {
-            mailbox.blocked = false;
+        let blocked = std::mem::take(&mut self.blocked) | std::mem::take(&mut mailbox.blocked);
+        // What is in flight no longer waits for what the feed would bring before it.
+        let unsent = self.inflight.has_unsent(self.feeding);
+        mailbox.more |= unsent;
+        if blocked || unsent {
             mailbox.wake(wakes);
         }
     }

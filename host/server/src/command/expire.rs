@@ -74,5 +74,8 @@ async fn expire(commands: &Arc<Commands>) {
     let (plain, tls) = commands.links.count();
     for (transport, count) in [("plain", plain), ("tls", tls)] {
         metrics::gauge!("postern_terminals", "transport" => transport).set(count as f64);
+        // Looked at each second: what they spend on either transport, all together.
+        let seconds = u64::try_from(count).unwrap_or(u64::MAX);
+        metrics::counter!("postern_terminal_seconds_total", "transport" => transport).increment(seconds);
     }
 }

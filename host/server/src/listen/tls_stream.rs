@@ -15,7 +15,7 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig,
+    HandshakeKind, ServerConfig,
     server::UnbufferedServerConnection,
     unbuffered::{ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus},
 };
@@ -73,6 +73,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             closed: false,
         };
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
+        // Whether a terminal's visits are worth it depends on this.
+        let kind = match stream.tls.handshake_kind() {
+            Some(HandshakeKind::Resumed) => "resumed",
+            _ => "full",
+        };
+        metrics::counter!("postern_tls_handshakes_total", "kind" => kind).increment(1);
         Ok(stream)
     }
 
