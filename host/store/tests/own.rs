@@ -3,7 +3,7 @@
 
 mod support;
 
-use postern_store::CursorRow;
+use postern_store::{CommandRow, CursorRow, Inserted};
 use support::Store;
 
 /// Makes two tests of each function: one gets a store on SQLite, the other one on PostgreSQL.
@@ -25,6 +25,9 @@ on_both! {
     kv_keys_are_sorted_and_paged
     kv_advance_is_won_by_one
     cursors_never_move_back
+    commands_are_saved_once_and_bounded
+    commands_go_forward_and_are_won_by_one
+    commands_expire_by_their_state
 }
 
 async fn kv_keeps_and_expires(store: Store) {
@@ -105,4 +108,87 @@ async fn cursors_never_move_back(store: Store) {
     let many = (0..700).map(|n| row(&format!("d{n}"), n, &[])).collect();
     cursors.save(many).await.unwrap();
     assert_eq!(cursors.load("ann", "d699").await.unwrap(), Some((699, vec![])));
+}
+
+fn command(id: &str, terminal: &str, key: &str) -> CommandRow {
+    CommandRow {
+        id: id.into(),
+        terminal: terminal.into(),
+        requester: "alice".into(),
+        request_key: key.into(),
+        class: "remote-control".into(),
+        follow_ups: "info\ndiagnosis".into(),
+        body: b"unlock\0".to_vec(),
+        state: "accepted".into(),
+        needs_tls: true,
+        sequence: 0,
+        outcome: Vec::new(),
+        created_at: 10,
+        expires_at: 100,
+        updated_at: 10,
+    }
+}
+
+fn new(inserted: Inserted) -> CommandRow {
+    let Inserted::New(row) = inserted else { panic!("{inserted:?}") };
+    row
+}
+
+async fn commands_are_saved_once_and_bounded(store: Store) {
+    let commands = store.database.commands();
+    let first = new(commands.insert(command("1", "car", "a"), 2).await.unwrap());
+    assert_eq!(commands.get("1").await.unwrap().as_ref(), Some(&first));
+    assert_eq!(commands.insert(command("2", "car", "a"), 2).await.unwrap(), Inserted::Known(first.clone()));
+    let second = new(commands.insert(command("3", "car", "b"), 2).await.unwrap());
+    assert!(second.sequence > first.sequence);
+    assert!(commands.sequence("car").await.unwrap() > second.sequence, "shared with instructions");
+    assert_eq!(commands.insert(command("4", "car", "c"), 2).await.unwrap(), Inserted::Full);
+    new(commands.insert(command("5", "truck", "d"), 2).await.unwrap());
+    assert_eq!(commands.open_of("car").await.unwrap(), [first, second]);
+    assert_eq!(commands.secure_times("car").await.unwrap(), [10, 10]);
+    assert_eq!(commands.newest(None, 2).await.unwrap().len(), 2);
+    // Two at once with one key are one command.
+    let insert = |id: &str| {
+        let (commands, command) = (commands.clone(), command(id, "bus", "e"));
+        tokio::spawn(async move { commands.insert(command, 9).await.unwrap() })
+    };
+    let (one, two) = tokio::join!(insert("6"), insert("7"));
+    let is_new = |inserted: &Inserted| matches!(inserted, Inserted::New(_));
+    assert!(is_new(&one.unwrap()) != is_new(&two.unwrap()));
+    assert_eq!(commands.open_of("bus").await.unwrap().len(), 1);
+}
+
+async fn commands_go_forward_and_are_won_by_one(store: Store) {
+    let commands = store.database.commands();
+    new(commands.insert(command("1", "car", "a"), 9).await.unwrap());
+    let sent =
+        commands.advance("1", &["accepted", "waiting"], "sent", false, b"", 20).await.unwrap().unwrap();
+    assert_eq!((&*sent.state, sent.updated_at), ("sent", 20));
+    assert_eq!(commands.advance("1", &["accepted"], "waiting", false, b"", 21).await.unwrap(), None);
+    let finish = |body: &'static [u8]| {
+        let commands = commands.clone();
+        tokio::spawn(async move { commands.advance("1", &["sent"], "done", true, body, 30).await.unwrap() })
+    };
+    let (one, two) = tokio::join!(finish(b"open"), finish(b"open"));
+    assert!(one.unwrap().is_some() != two.unwrap().is_some());
+    assert_eq!(commands.get("1").await.unwrap().unwrap().outcome, b"open");
+    assert!(commands.open_of("car").await.unwrap().is_empty());
+    assert_eq!(commands.purge(30).await.unwrap(), 0);
+    assert_eq!(commands.purge(31).await.unwrap(), 1);
+}
+
+async fn commands_expire_by_their_state(store: Store) {
+    let commands = store.database.commands();
+    let plain = CommandRow { needs_tls: false, ..command("1", "car", "a") };
+    new(commands.insert(plain, 9).await.unwrap());
+    commands.needs_tls("1").await.unwrap();
+    assert!(commands.get("1").await.unwrap().unwrap().needs_tls);
+    new(commands.insert(command("2", "car", "b"), 9).await.unwrap());
+    commands.advance("2", &["accepted"], "sent", false, b"", 20).await.unwrap();
+    assert!(commands.expire(&["accepted", "waiting"], "expired", 99, 99).await.unwrap().is_empty());
+    let expired = commands.expire(&["accepted", "waiting"], "expired", 100, 150).await.unwrap();
+    let told: Vec<_> = expired.iter().map(|row| (&*row.id, &*row.state, row.updated_at)).collect();
+    assert_eq!(told, [("1", "expired", 150)]);
+    let open = commands.open_of("car").await.unwrap();
+    assert_eq!(open.iter().map(|row| &*row.id).collect::<Vec<_>>(), ["2"]);
 }
