@@ -152,11 +152,13 @@ impl Inflow {
         &mut self,
         receipt: Receipt,
         answer: oneshot::Receiver<Vec<Outcome>>,
+        bytes: usize,
         ingest: &Ingest,
     ) -> (Option<oneshot::Receiver<()>>, oneshot::Sender<()>) {
         let it = self.under_way();
         it.submit(ingest);
-        it.wait(Pending::Committing(vec![receipt], answer, 0));
+        it.bytes += bytes;
+        it.wait(Pending::Committing(vec![receipt], answer, bytes));
         let (over, after) = oneshot::channel();
         (it.decided.replace(after), over)
     }

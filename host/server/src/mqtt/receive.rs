@@ -67,10 +67,10 @@ impl Pump {
             }
             Admitted::Store(incoming) => self.inflow.store(receipt, *incoming),
             Admitted::Command(terminal, verb, body) => {
-                let commands = self.node.commands.clone();
+                let (commands, bytes) = (self.node.commands.clone(), body.len());
                 let work = commands.took(self.sender.clone(), self.link.clone(), terminal, verb, body);
                 let (reply, answer) = oneshot::channel();
-                let (before, over) = self.inflow.decide(receipt, answer, &self.node.ingest);
+                let (before, over) = self.inflow.decide(receipt, answer, bytes, &self.node.ingest);
                 // On a task of its own, because what was begun is finished when the link is gone; one after
                 // the other, in the order in which they came.
                 self.node.tasks.spawn(async move {
