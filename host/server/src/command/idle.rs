@@ -6,15 +6,13 @@ use std::sync::{Arc, atomic::Ordering};
 use postern_guest::roles::{encrypt::History, types::Transport};
 use tracing::warn;
 
-use super::{Commands, links::Terminal};
+use super::{Commands, RETRY, links::Terminal};
 use crate::clock;
 
 /// What a ping and its answer weigh, in bytes: on IPv4 with timestamps, acknowledgement included.
 const PING: (u32, u32) = (160, 204);
 /// What a switch to TLS and back weighs, in bytes, with a resumed handshake.
 const SWITCH: u32 = 3_700;
-/// While the policy gives no answer, the terminal stays; asked again after this many ms.
-const RETRY: u64 = 30_000;
 
 impl Commands {
     /// A command that needs TLS was sent, or the terminal has just come in through it: its period begins
@@ -63,13 +61,14 @@ impl Commands {
         if !terminal.link.is_attached() {
             return;
         }
-        let idle_at = terminal.idle_at.load(Ordering::Relaxed);
-        if terminal.transport == Transport::Tls && idle_at <= clock::now().0 {
-            return self.instruct(terminal, Transport::Plain, "no command needed TLS for a while").await;
-        }
-        if idle_at != u64::MAX {
-            self.links.look_at(idle_at, terminal);
-        }
+        // What was stuck may go now, and then it may stay.
         self.serve(terminal).await;
+        match terminal.idle_at.load(Ordering::Relaxed) {
+            u64::MAX => {}
+            idle_at if idle_at <= clock::now().0 => {
+                self.instruct(terminal, Transport::Plain, "no command needed TLS for a while").await;
+            }
+            idle_at => self.links.look_at(idle_at, terminal),
+        }
     }
 }

@@ -43,6 +43,9 @@ use crate::{
 pub use expire::{look_after, run as expire};
 pub use links::Links;
 
+/// When to look again after the store or a plugin was down, in ms.
+const RETRY: u64 = 5_000;
+
 /// What the journeys of commands need.
 pub struct Commands {
     /// All commands.

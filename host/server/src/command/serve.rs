@@ -8,11 +8,8 @@ use postern_guest::roles::types::Transport;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::{Commands, decide::Way, links::Terminal, state::State};
+use super::{Commands, RETRY, decide::Way, links::Terminal, state::State};
 use crate::clock;
-
-/// When to look again after the store or a plugin was down, in ms.
-const RETRY: u64 = 5_000;
 
 /// Told to all nodes: something waits for a terminal.
 #[derive(Debug, Serialize, Deserialize)]
