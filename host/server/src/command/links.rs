@@ -100,7 +100,9 @@ impl Links {
             }
         }
         let terminal = Arc::new(new);
-        by_user.insert(terminal.user.clone(), terminal.clone());
+        if let Some(former) = by_user.insert(terminal.user.clone(), terminal.clone()) {
+            self.forget_due(&former);
+        }
         Some(terminal)
     }
 
@@ -109,8 +111,13 @@ impl Links {
         let mut by_user = self.by_user.lock();
         if by_user.get(user).is_some_and(|known| Arc::ptr_eq(&known.link, link))
             && let Some(terminal) = by_user.remove(user)
-            && let Some(key) = terminal.due.lock().take()
         {
+            self.forget_due(&terminal);
+        }
+    }
+
+    fn forget_due(&self, terminal: &Terminal) {
+        if let Some(key) = terminal.due.lock().take() {
             self.due.lock().remove(&key);
         }
     }
@@ -123,10 +130,10 @@ impl Links {
     /// Whether this of this terminal was not written down within the last minute.
     pub fn first_in_a_while(&self, user: &str, what: &str, now: u64) -> bool {
         let mut suspects = self.suspects.lock();
-        let last = suspects.insert(format!("{user} {what}"), now);
-        let is_first = last.is_none_or(|last| last + MINUTE <= now);
-        if let (false, Some(last)) = (is_first, last) {
-            suspects.insert(format!("{user} {what}"), last);
+        let last = suspects.entry(format!("{user} {what}")).or_default();
+        let is_first = *last + MINUTE <= now;
+        if is_first {
+            *last = now;
         }
         is_first
     }
