@@ -205,9 +205,7 @@ impl Command {
         transport: Transport,
     ) -> Result<Self, Untrusted> {
         let (command, mac) = Self::fields(bytes).ok_or(Untrusted::Malformed)?;
-        let covered = bytes.get(..bytes.len().saturating_sub(MAC)).ok_or(Untrusted::Malformed)?;
-        let message = mac_input(b"postern command", terminal, transport, covered);
-        hmac::verify(&key.hmac(), &message, mac).map_err(|_| Untrusted::Forged)?;
+        verify(b"postern command", bytes, mac, key, terminal, transport)?;
         Ok(command)
     }
 
@@ -239,6 +237,20 @@ impl Command {
         bytes.extend(hmac::sign(&key.hmac(), &message).as_ref());
         bytes
     }
+}
+
+/// Whether the `mac` at the end of `bytes` is good.
+fn verify(
+    label: &[u8],
+    bytes: &[u8],
+    mac: &[u8],
+    key: &CommandKey,
+    terminal: &str,
+    transport: Transport,
+) -> Result<(), Untrusted> {
+    let covered = bytes.get(..bytes.len().saturating_sub(MAC)).ok_or(Untrusted::Malformed)?;
+    let message = mac_input(label, terminal, transport, covered);
+    hmac::verify(&key.hmac(), &message, mac).map_err(|_| Untrusted::Forged)
 }
 
 /// `label ‖ fields(terminal, transport) ‖ bytes`.

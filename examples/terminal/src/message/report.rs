@@ -3,7 +3,7 @@
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
-use super::{CommandId, MAC, RESULT, Reader, Transport, Untrusted, VERSION, mac_input, put_long};
+use super::{CommandId, MAC, RESULT, Reader, Transport, Untrusted, VERSION, mac_input, put_long, verify};
 use crate::keys::CommandKey;
 
 /// How far a command came.
@@ -72,9 +72,7 @@ impl Report {
         transport: Transport,
     ) -> Result<Self, Untrusted> {
         let (report, mac) = Self::fields(bytes).ok_or(Untrusted::Malformed)?;
-        let covered = bytes.get(..bytes.len().saturating_sub(MAC)).ok_or(Untrusted::Malformed)?;
-        let message = mac_input(b"postern result", terminal, transport, covered);
-        hmac::verify(&key.hmac(), &message, mac).map_err(|_| Untrusted::Forged)?;
+        verify(b"postern result", bytes, mac, key, terminal, transport)?;
         Ok(report)
     }
 
