@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use postern_broker::topic::TopicName;
 use postern_store::{CommandRow, Inserted};
 use serde::{Deserialize, Serialize};
@@ -110,7 +111,6 @@ impl Commands {
 }
 
 fn checked(requester: &str, asked: NewCommand, now: u64) -> Result<CommandRow, String> {
-    use base64::{Engine, engine::general_purpose::STANDARD};
     let NewCommand { terminal, class, body, body_base64, follow_ups, expires_in_secs, key } = asked;
     if !std::iter::once(&class).chain(&follow_ups).all(|class| is_class(class)) {
         return Err("class and follow_ups must be 1 to 32 of a-z 0-9 -".to_owned());

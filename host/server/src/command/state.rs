@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! accepted ─► waiting ─► sent ─► acknowledged ─► done | failed | unknown
-//!     └──────────┴────────┴──────────┴─────────► expired
+//!     └──────────┴─► expired, failed
 //! ```
+//!
+//! Each may be left out on the way. What was sent ends by the terminal's word, which may be `expired`; a day
+//! after its time without a word it is `unknown`.
 
 /// Where a command is between its acceptance and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

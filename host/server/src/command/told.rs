@@ -73,8 +73,7 @@ impl From<&CommandRow> for CommandView {
 
 impl Commands {
     /// Pushes a command's state to its requester. It passes classify as all that the server pushes does
-    /// (A12). What could not be pushed, also for a
-    /// crash, can be asked for.
+    /// (A12). What could not be pushed, also for a crash, can be asked for.
     pub(super) async fn tell(&self, command: &CommandRow) {
         let Some(incoming) = self.notification(command) else { return };
         match self.ingest.submit(vec![incoming]).await.map(|mut outcomes| outcomes.pop()) {
