@@ -105,6 +105,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         broker: node.as_ref().map(|n| n.broker.clone()),
         bus: bus.clone(),
         commands: database.commands(),
+        terminals: node.as_ref().map(|n| n.commands.clone()),
         database: database.clone(),
         plugin_dir: config.plugin_dir.clone(),
         roles: config.roles,
@@ -133,6 +134,9 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let grace = Duration::from_secs(u64::from(config.limits.drain_secs));
     drain::links(node.as_ref().map(|n| &*n.broker), &tasks, &stop, grace).await;
     background.finish().await;
+    if let Some(node) = &node {
+        node.commands.write_accounts().await;
+    }
     bus.flush().await;
     database.close().await;
     info!("stopped");

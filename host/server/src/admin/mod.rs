@@ -33,6 +33,7 @@ pub use unix::serve_unix;
 
 use crate::{
     audit::Audit,
+    command::Commands,
     config::{NodeRoles, SecretText},
     listen::wire::ListenerName,
     login::{Kind, Problem},
@@ -56,6 +57,8 @@ pub struct Admin {
     pub bus: Bus,
     /// Commands to terminals.
     pub commands: postern_store::Commands,
+    /// Terminals; None on a node that takes no MQTT clients.
+    pub terminals: Option<Arc<Commands>>,
     /// Asked whether it is there.
     pub database: Database,
     /// Where `NAME.wasm` are.

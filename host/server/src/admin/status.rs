@@ -11,9 +11,9 @@ use postern_guest::{Role, SlotState};
 use serde_json::json;
 
 use super::{
-    Ctx,
+    Admin, Ctx,
     plugins::serving,
-    wire::{ListenerView, Status},
+    wire::{ListenerView, Status, TerminalsView},
 };
 use crate::policy::is_run_by;
 
@@ -97,6 +97,14 @@ fn count(stats: &Stats) {
     }
 }
 
+/// None where the database does not answer, too: that is among what is missing.
+async fn terminals(admin: &Admin) -> Option<TerminalsView> {
+    let commands = admin.terminals.as_ref()?;
+    let account = commands.accounts_total().await.ok()?;
+    let (plain, tls) = commands.links.count();
+    Some(TerminalsView { plain: plain as u64, tls: tls as u64, account })
+}
+
 pub(super) async fn status(State(ctx): State<Ctx>) -> Json<Status> {
     let admin = &ctx.admin;
     let missing = missing(&ctx).await;
@@ -113,5 +121,6 @@ pub(super) async fn status(State(ctx): State<Ctx>) -> Json<Status> {
         clients_connected: admin.broker.as_ref().map_or(0, |broker| broker.stats().connected.get()),
         sessions: admin.broker.as_ref().map_or(0, |broker| broker.stats().sessions.get()),
         plugins: serving(admin).into_iter().map(|(_, view)| view).collect(),
+        terminals: terminals(admin).await,
     })
 }

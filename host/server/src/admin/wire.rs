@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::command::AccountView;
+
 /// A plugin that serves.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PluginView {
@@ -52,6 +54,9 @@ pub struct ClientView {
     pub queued: u64,
     /// Messages sent to it and not yet acknowledged.
     pub inflight: u64,
+    /// What its user's links carried and cost, when it is a terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<AccountView>,
 }
 
 /// Which session.
@@ -205,4 +210,19 @@ pub struct Status {
     pub sessions: u64,
     /// Plugins that serve.
     pub plugins: Vec<PluginView>,
+    /// Terminals; none on a node that takes no MQTT clients.
+    #[serde(default)]
+    pub terminals: Option<TerminalsView>,
+}
+
+/// All terminals.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TerminalsView {
+    /// Now connected to this node on plain TCP.
+    pub plain: u64,
+    /// The same on TLS.
+    pub tls: u64,
+    /// What they carried and cost.
+    #[serde(flatten)]
+    pub account: AccountView,
 }

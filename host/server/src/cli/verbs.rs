@@ -13,6 +13,7 @@ use crate::{
         path_segment,
         wire::{ClientKey, ClientView, PartnerChange, PluginDetail, PluginView, Status},
     },
+    command::AccountView,
     control::wire::{Relation, RevokeTokens, Revoked},
 };
 
@@ -113,7 +114,11 @@ impl ClientVerb {
             ClientVerb::Show(ClientArgs { client_id, user }) => {
                 let key = ClientKey { client_id, user };
                 let client: ClientView = server.ask(Method::POST, "/v1/clients/show", Some(&key)).await?;
-                if server.json { print::json(&client) } else { client_table(&[client]) }
+                if server.json {
+                    return print::json(&client);
+                }
+                client_table(std::slice::from_ref(&client))?;
+                client.terminal.as_ref().map_or(Ok(()), account)
             }
             ClientVerb::Kick(ClientArgs { client_id, user }) => {
                 let key = ClientKey { client_id, user };
@@ -232,5 +237,20 @@ pub(super) async fn status(server: &AdminClient) -> anyhow::Result<()> {
     print::line(&format!("up {} s", status.uptime_secs))?;
     print::line(&format!("clients {} connected, {} sessions", status.clients_connected, status.sessions))?;
     status.listeners.iter().try_for_each(|l| print::line(&format!("listening {} {}", l.name, l.address)))?;
-    plugin_table(&status.plugins)
+    plugin_table(&status.plugins)?;
+    let Some(terminals) = &status.terminals else { return Ok(()) };
+    print::line(&format!("terminals {} on plain, {} on TLS", terminals.plain, terminals.tls))?;
+    account(&terminals.account)
+}
+
+/// What links of terminals carried and cost.
+fn account(account: &AccountView) -> anyhow::Result<()> {
+    let AccountView { plain_secs, tls_secs, plain_bytes, tls_bytes, switches, .. } = account;
+    let AccountView { full_handshakes, resumed_handshakes, always_tls_bytes, saved_bytes, .. } = account;
+    print::line(&format!("  on plain    {plain_secs} s, {plain_bytes} bytes"))?;
+    print::line(&format!("  on TLS      {tls_secs} s, {tls_bytes} bytes"))?;
+    print::line(&format!("  switches    {switches}"))?;
+    print::line(&format!("  handshakes  {full_handshakes} full, {resumed_handshakes} resumed"))?;
+    let (saved, verb) = (saved_bytes.unsigned_abs(), if *saved_bytes < 0 { "more" } else { "less" });
+    print::line(&format!("  always TLS  {always_tls_bytes} bytes; this way {saved} {verb}"))
 }

@@ -27,7 +27,7 @@ use ulid::Ulid;
 use super::{addressee::ask_members, live::SignIn, rights::Rights};
 use crate::{
     clock,
-    command::ask::Verb,
+    command::{Socket, ask::Verb},
     control::{
         ingest::{Delivery, Incoming},
         stored::encode_properties,
@@ -52,6 +52,8 @@ pub struct Sender {
     pub rights: Arc<Rights>,
     /// The link's transport.
     pub transport: Transport,
+    /// Its link's socket; none for what speaks without a link, such as a will after a restart.
+    pub socket: Option<Socket>,
     /// What it signed in with: a will outlives its link.
     signed_in: Option<Arc<SignIn>>,
     memo: Mutex<Vec<Memo>>,
@@ -103,7 +105,15 @@ impl Sender {
     ) -> Self {
         let (as_classify_sees, memo) = Default::default();
         let profile = profile.map(Box::new);
-        Sender { key, profile, as_classify_sees, partners, rights, transport, signed_in: None, memo }
+        let (socket, signed_in) = (None, None);
+        Sender { key, profile, as_classify_sees, partners, rights, transport, socket, signed_in, memo }
+    }
+
+    /// The same, over this socket.
+    #[must_use]
+    pub fn over(mut self, socket: Option<Socket>) -> Self {
+        self.socket = socket;
+        self
     }
 
     fn as_classify_sees(&self) -> &Arc<classify::SenderFacts> {
