@@ -6,38 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::AccountView;
 
-/// A plugin that serves.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct PluginView {
-    /// Name, which is also its file's.
-    pub name: String,
-    /// Roles it serves now.
-    pub roles: Vec<String>,
-    /// Its own version.
-    pub version: String,
-    /// Which load it is, counted from 1 since the server started.
-    pub generation: u64,
-    /// `active`, or `failed` while it is left alone after repeated failures.
-    pub state: String,
-    /// The file it was loaded from.
-    pub file: String,
-}
-
-/// A plugin with what it may do.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct PluginDetail {
-    /// As in the list.
-    #[serde(flatten)]
-    pub plugin: PluginView,
-    /// Interfaces that the policy grants.
-    pub grants: Vec<String>,
-    /// Those of them that it imports.
-    pub used: Vec<String>,
-    /// Keys that the policy grants.
-    pub keys: Vec<String>,
-    /// Bounds: name and value.
-    pub limits: std::collections::BTreeMap<String, u64>,
-}
+pub use super::plugin_wire::*;
 
 /// An MQTT session.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use postern_broker::{
     wire::{MessageProperties, QoS, Text, payload_is_as_declared},
 };
 use postern_guest::{
-    CallError, Down, FailureRule,
+    CallError, Down, FailureRule, Who,
     roles::{
         classify::{self, Class, ClassifyError, Facts, Verdict},
         store::{self, Address as StoreAddress, Class as StoredClass},
@@ -200,14 +200,20 @@ impl Sender {
         self.go_on(node, arrived, verdict.class, from, verdict.payload, now)
     }
 
+    /// Whose generation of a plugin decides.
+    fn who(&self) -> Who<'_> {
+        let user = self.profile.as_ref().map(|profile| profile.user.as_str());
+        Who { user, client: Some(&self.key.client_id) }
+    }
+
     fn remembered(&self, node: &Node, topic: &TopicName) -> Option<Class> {
         let memo = self.memo.lock();
         let found = memo.iter().find(|m| m.topic == *topic)?;
-        (found.generation == node.slots.classify().generation()).then_some(found.class)
+        (found.generation == node.slots.classify().generation(self.who())).then_some(found.class)
     }
 
     fn remember(&self, node: &Node, topic: TopicName, class: Class) {
-        let generation = node.slots.classify().generation();
+        let generation = node.slots.classify().generation(self.who());
         let mut memo = self.memo.lock();
         memo.retain(|m| m.generation == generation && m.topic != topic);
         if memo.len() >= MEMOS {
