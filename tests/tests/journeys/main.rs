@@ -24,6 +24,7 @@ mod history;
 mod imports;
 mod login;
 mod packets;
+mod plugin_life;
 mod plugin_load;
 mod plugins_fail;
 mod postgres;
