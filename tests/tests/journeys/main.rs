@@ -26,6 +26,7 @@ mod login;
 mod packets;
 mod plugin_life;
 mod plugin_load;
+mod plugin_swaps;
 mod plugins_fail;
 mod postgres;
 mod presence;
