@@ -1,9 +1,9 @@
 //! Copies of live calls of the pure roles, for those who record them or try a candidate on them. They cost
 //! nothing while nobody watches, and are dropped rather than waited for.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;

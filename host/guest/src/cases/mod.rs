@@ -12,8 +12,8 @@ use std::sync::Arc;
 use postern_store::Access;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
-use wasmtime::component::{Instance, Type, Val};
 use wasmtime::Store;
+use wasmtime::component::{Instance, Type, Val};
 
 use crate::imports::password::Secret;
 use crate::inspect::WIT_VERSION;
@@ -51,7 +51,7 @@ pub struct Case {
     /// The arguments by name. A password is written as text.
     #[serde(default)]
     pub input: Map<String, Json>,
-    /// What the answer must say; what is left out is not looked at. None: any answer will do.
+    /// What the answer must say; what is left out is not looked at, and `{}` is anything. None: any answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Json>,
 }
@@ -140,7 +140,8 @@ async fn call(
     let ty = function.ty(&mut *store);
 
     let params: Vec<(String, Type)> = ty.params().map(|(name, ty)| (name.to_owned(), ty)).collect();
-    if let Some(stranger) = case.input.keys().find(|key| !params.iter().any(|(name, _)| is_named(name, key))) {
+    if let Some(stranger) = case.input.keys().find(|key| !params.iter().any(|(name, _)| is_named(name, key)))
+    {
         let known: Vec<&str> = params.iter().map(|(name, _)| name.as_str()).collect();
         return Err(format!("input: no argument `{stranger}`; there are {}", known.join(", ")));
     }

@@ -32,9 +32,12 @@ fn case(call: &Call) -> Case {
         Call::Decide(facts, answer) => {
             ("policy.decide", None, facts_json(facts), outcome(answer, decision, unavailable))
         }
-        Call::IdlePeriod(history, answer) => {
-            ("policy.idle-period", None, history_json(history), outcome(answer, |secs| json!(secs), unavailable))
-        }
+        Call::IdlePeriod(history, answer) => (
+            "policy.idle-period",
+            None,
+            history_json(history),
+            outcome(answer, |secs| json!(secs), unavailable),
+        ),
     };
     let input = input.as_object().cloned().unwrap_or_else(Map::new);
     Case { name: String::new(), call: call.to_owned(), sender, input, expect: Some(expect) }

@@ -91,7 +91,9 @@ pub(super) fn read(json: &Json, ty: &Type, at: &str) -> Result<Val, String> {
         Type::Option(option) => Val::Option(Some(Box::new(read(json, &option.ty(), at)?))),
         Type::Result(result) => {
             let side = |name: &str, ty: Option<Type>| -> Result<Option<Option<Box<Val>>>, String> {
-                let Some(json) = json.as_object().and_then(|object| object.get(name)) else { return Ok(None) };
+                let Some(json) = json.as_object().and_then(|object| object.get(name)) else {
+                    return Ok(None);
+                };
                 let value = ty.map(|ty| read(json, &ty, &format!("{at}.{name}"))).transpose()?;
                 Ok(Some(value.map(Box::new)))
             };
@@ -171,7 +173,9 @@ pub(super) fn write(value: &Val) -> Json {
             let byte = |item: &Val| if let Val::U8(byte) = item { *byte } else { 0 };
             bytes_as_json(&items.iter().map(byte).collect::<Vec<_>>())
         }
-        Val::List(items) | Val::Tuple(items) | Val::FixedLengthList(items) => items.iter().map(write).collect(),
+        Val::List(items) | Val::Tuple(items) | Val::FixedLengthList(items) => {
+            items.iter().map(write).collect()
+        }
         Val::Record(fields) => {
             Json::Object(fields.iter().map(|(name, value)| (name.clone(), write(value))).collect())
         }
@@ -220,12 +224,15 @@ fn get<'a>(object: &'a Map<String, Json>, name: &str) -> Option<&'a Json> {
 
 fn integer<T: TryFrom<i128>>(json: &Json, at: &str) -> Result<T, String> {
     let number = json.as_u64().map(i128::from).or_else(|| json.as_i64().map(i128::from));
-    number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| format!("{at}: {json} is no number that fits"))
+    number
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| format!("{at}: {json} is no number that fits"))
 }
 
 /// Where `found` is not what is expected; what an expected table leaves out is not looked at.
 pub(super) fn difference(expected: &Json, found: &Json, at: &str) -> Option<String> {
     match (expected, found) {
+        (Json::Object(expected), _) if expected.is_empty() => None, // TOML has no null
         (Json::Object(expected), Json::Object(found)) => expected.iter().find_map(|(name, expected)| {
             let at = format!("{at}.{name}");
             match get(found, &name.replace('_', "-")) {
