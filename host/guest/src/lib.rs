@@ -34,6 +34,7 @@ pub use call::{CallError, Down};
 pub use engine::{Host, Runtime, RuntimeConfig, StartError};
 pub use imports::GRANTABLE;
 pub use imports::password::{ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_THREADS, Secret};
+pub use imports::proof::{NotAKey, PublicKey, Signed};
 pub use keyring::{Key, Keyring, KeyringError};
 pub use load::{LoadError, MAX_COMPONENT_MIB, Reason};
 pub use plugin::{About, Plugin};
