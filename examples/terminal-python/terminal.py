@@ -14,7 +14,7 @@ LISTENER = {"plain": "tcp", "tls": "tls"}
 class Terminal:
     def __init__(self, args):
         os.makedirs(args.state, exist_ok=True)
-        self.args, self.server = args, login.Server(args.server, args.ca)
+        self.args, self.server = args, login.Server(args)
         self.path, self.failures, self.door, self.lamp = os.path.join(args.state, "state.json"), 0, "locked", "off"
         self.kept = {"token": None, "counter": 0, "offset": 0, "brokers": [], "instruction_keys": [], "last_sequence": 0}
         if os.path.exists(self.path): self.kept.update(json.load(open(self.path)))
@@ -33,7 +33,7 @@ class Terminal:
         if "server_time" in grant: new["offset"] = grant["server_time"] - int(time.time() * 1000)
         self.keep(token=grant["token"], counter=grant["token"]["counter"], **new)
     def log_in(self):
-        self.take(login.log_in(self.server, self.args))
+        self.take(self.server.log_in())
         self.tell("logged-in", user=self.args.user, instruction_keys=len(self.kept["instruction_keys"]))
     def renew(self, token, happened):
         try: happened.put(("renewed", self.server.ask("/v1/token", {}, Authorization=f"Bearer {token['id']}:{token['bearer']}")))
