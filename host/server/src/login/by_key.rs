@@ -2,7 +2,8 @@
 //! docs/protocol/sign-in.md has both byte by byte.
 //!
 //! A challenge is its own record: whoever has the master key can tell that it is ours and in time. What
-//! is remembered is that it was taken, in the store, so that of all nodes one takes it, once.
+//! is remembered is that it was taken, in the store, so that of all nodes one takes it, once (decisions 25
+//! and 26 of ARCHITECTURE.md).
 
 use axum::{Json, extract::State};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -134,12 +135,9 @@ impl KeyLogins {
     ) -> Result<Signed, Problem> {
         let Answer { challenge, signature } = answer;
         let user = &attempt.user;
-        match self.taken_once(&challenge, attempt.now, host).await {
-            Ok(()) => {}
-            Err(refused) => {
-                info!(user, address = attempt.address, why = %refused, "login by key refused");
-                return Err(refused.into());
-            }
+        if let Err(refused) = self.taken_once(&challenge, attempt.now, host).await {
+            info!(user, address = attempt.address, why = %refused, "login by key refused");
+            return Err(refused.into());
         }
         Ok(Signed::new(message(&challenge, user, &attempt.client_id, host), signature.to_vec()))
     }
