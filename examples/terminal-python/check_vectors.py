@@ -1,9 +1,12 @@
-"""Checks messages.py, which terminal.py speaks by, against docs/protocol/encrypt-on-demand-vectors.json."""
-import hashlib, json, pathlib, sys
+"""Checks messages.py and login.py, which terminal.py speaks by, against the vectors in docs/protocol."""
+import hashlib, json, pathlib
+from urllib.parse import urlsplit
 
-import messages
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-FILE = pathlib.Path(__file__).parents[2] / "docs/protocol/encrypt-on-demand-vectors.json"
+import login, messages
+
+FOLDER = pathlib.Path(__file__).parents[2] / "docs/protocol"
 
 def refused(read, data, *rest):
     try: read(data, *rest)
@@ -13,8 +16,19 @@ def flipped(data):
     """`data` with one bit changed, in each byte once."""
     for at in range(len(data)): yield data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
 
+def check_logins():
+    vectors = json.loads((FOLDER / "login-vectors.json").read_text())
+    key = Ed25519PrivateKey.from_private_bytes(messages.unb64(vectors["keys"]["private_key"]))
+    assert messages.b64(key.public_key().public_bytes_raw()) == vectors["keys"]["public_key"]
+    for v in vectors["logins"]:
+        assert urlsplit(v["server"]).hostname == v["host"]
+        signed = login.message(messages.unb64(v["challenge"]), v["user"], v["client_id"], v["host"])
+        assert (signed.hex(), messages.b64(key.sign(signed))) == (v["message_hex"], v["signature"])
+    print("good:", len(vectors["logins"]), "logins")
+
 def main():
-    vectors, un = json.loads((pathlib.Path(sys.argv[1]) if sys.argv[1:] else FILE).read_text()), bytes.fromhex
+    check_logins()
+    vectors, un = json.loads((FOLDER / "encrypt-on-demand-vectors.json").read_text()), bytes.fromhex
     for v in vectors["command_keys"]:
         assert messages.derive(un(v["proof_key"]), b"command").hex() == v["command_key"]
     for v in vectors["instructions"]:

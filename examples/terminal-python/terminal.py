@@ -1,9 +1,10 @@
 """A car's door and lamp that speaks docs/protocol/encrypt-on-demand.md: stays on plain TCP, comes in through TLS."""
-import argparse, json, os, queue, random, ssl, struct, threading, time, urllib.request
+import argparse, json, os, queue, random, struct, threading, time
 from urllib.parse import urlsplit
 
 from paho.mqtt.client import CallbackAPIVersion, Client, MQTTv5
 
+import login
 from disk import Journal, replace
 from messages import (Untrusted, b64, derive, fields, mac, read_command, read_instruction, unb64, why_stay, write_query,
                       write_result)
@@ -13,7 +14,7 @@ LISTENER = {"plain": "tcp", "tls": "tls"}
 class Terminal:
     def __init__(self, args):
         os.makedirs(args.state, exist_ok=True)
-        self.args, self.tls = args, ssl.create_default_context(cafile=args.ca)
+        self.args, self.server = args, login.Server(args)
         self.path, self.failures, self.door, self.lamp = os.path.join(args.state, "state.json"), 0, "locked", "off"
         self.kept = {"token": None, "counter": 0, "offset": 0, "brokers": [], "instruction_keys": [], "last_sequence": 0}
         if os.path.exists(self.path): self.kept.update(json.load(open(self.path)))
@@ -31,16 +32,11 @@ class Terminal:
         new = {name: grant[name] for name in ("brokers", "instruction_keys") if grant.get(name) is not None}
         if "server_time" in grant: new["offset"] = grant["server_time"] - int(time.time() * 1000)
         self.keep(token=grant["token"], counter=grant["token"]["counter"], **new)
-    def post(self, path, body, **headers):
-        request = urllib.request.Request(self.args.server.rstrip("/") + path, json.dumps(body).encode(),
-                                         {"Content-Type": "application/json", **headers})
-        with urllib.request.urlopen(request, timeout=30, context=self.tls) as answer: return json.load(answer)
     def log_in(self):
-        password = open(self.args.password_file).readline().rstrip("\r\n")
-        self.take(self.post("/v1/login", {"user": self.args.user, "password": password, "client_id": self.args.client_id}))
+        self.take(self.server.log_in())
         self.tell("logged-in", user=self.args.user, instruction_keys=len(self.kept["instruction_keys"]))
     def renew(self, token, happened):
-        try: happened.put(("renewed", self.post("/v1/token", {}, Authorization=f"Bearer {token['id']}:{token['bearer']}")))
+        try: happened.put(("renewed", self.server.ask("/v1/token", {}, Authorization=f"Bearer {token['id']}:{token['bearer']}")))
         except (OSError, ValueError) as error: happened.put(("not-renewed", str(error)))
     def back_off(self):
         self.failures += 1
@@ -73,7 +69,7 @@ class Terminal:
         self.client = client = Client(CallbackAPIVersion.VERSION2, self.args.client_id, protocol=MQTTv5,
                                       reconnect_on_failure=False, manual_ack=True)
         client.username_pw_set(token["id"], b64(proof))
-        if transport == "tls": client.tls_set_context(self.tls)
+        if transport == "tls": client.tls_set_context(self.server.tls)
         client.on_connect = lambda c, u, flags, reason, p: happened.put(("connack", reason))
         client.on_message = lambda c, u, message: happened.put(("message", message))
         client.on_publish = lambda c, u, mid, reason, p: happened.put(("puback", mid, reason))
@@ -191,10 +187,12 @@ class Terminal:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("server", "ca", "user", "client-id", "password-file", "state"): parser.add_argument("--" + name, required=True)
+    for name in ("server", "ca", "user", "client-id", "state"): parser.add_argument("--" + name, required=True)
+    parser.add_argument("--password-file")
     for name, default in (("tcp-port", None), ("tls-port", None), ("back-off-ms", 1000), ("act-ms", 0), ("keep-alive", 60)):
         parser.add_argument("--" + name, type=int, default=default)
-    parser.add_argument("--json", action="store_true")
-    Terminal(parser.parse_args()).run()
+    for name in ("json", "enrol"): parser.add_argument("--" + name, action="store_true")
+    args = parser.parse_args()
+    print(login.enrol(args.state)) if args.enrol else Terminal(args).run()
 
 if __name__ == "__main__": main()

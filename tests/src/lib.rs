@@ -17,6 +17,7 @@
     reason = "a harness: whatever goes wrong ends the test, with its reason"
 )]
 
+mod by_key;
 mod http;
 mod not_run;
 mod person;
@@ -28,6 +29,7 @@ mod settings;
 mod terminal;
 mod wire;
 
+pub use by_key::KeyPair;
 pub use http::{Page, metric};
 pub use not_run::not_run;
 pub use person::{Device, Session, body, password};

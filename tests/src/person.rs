@@ -49,11 +49,16 @@ impl Postern {
             }
             other => other,
         };
+        self.device_of(user, client_id, login.expect("the login is accepted"))
+    }
+
+    /// A device that has just been logged in.
+    pub fn device_of(&self, user: &str, client_id: &str, login: Login) -> Device {
         let folder = self.folder().join("devices");
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join(format!("{user}@{client_id}.json"));
-        let device = phone::Device::new(&file, client_id, login.expect("the login is accepted")).unwrap();
-        Device { user: user.to_owned(), state: device }
+        let state = phone::Device::new(&file, client_id, login).unwrap();
+        Device { user: user.to_owned(), state }
     }
 
     /// [`Postern::device`] and [`Device::sign_in`].

@@ -48,6 +48,53 @@ pub fn python() -> Option<PathBuf> {
 }
 
 impl Postern {
+    /// A terminal's folder: its key, if it has one, and what it remembers.
+    pub fn terminal_state(&self, user: &str) -> PathBuf {
+        self.folder().join(format!("terminal-{user}"))
+    }
+
+    /// Has a terminal program make its key pair, and adds a user of `acme` who logs in by it alone. Gives
+    /// the public key.
+    pub async fn enrol(&self, kind: Kind, user: &str) -> Option<String> {
+        let made = self.terminal_program(kind, user, &["--enrol"])?.output();
+        let made = patiently("the key pair", made).await.unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let key = String::from_utf8(made.stdout).unwrap().trim_end().to_owned();
+        self.done(&["user", "add", user, "--org", "acme", "--key", &key]).await;
+        Some(key)
+    }
+
+    /// The program with all that it needs but a credential, and with more or other options.
+    fn terminal_program(&self, kind: Kind, user: &str, more: &[&str]) -> Option<Command> {
+        let mut command = kind.command()?;
+        let state = self.terminal_state(user);
+        let mut usual = vec![
+            ("--server", format!("https://{}", self.address("http"))),
+            ("--ca", self.data().join("development-ca.pem").display().to_string()),
+            ("--state", state.display().to_string()),
+            ("--user", user.to_owned()),
+            ("--client-id", "unit".to_owned()),
+            ("--back-off-ms", "50".to_owned()),
+        ];
+        // A token that was kept names the ports of before a restart.
+        for (option, listener) in [("--tcp-port", "tcp"), ("--tls-port", "tls")] {
+            usual.push((option, self.address(listener).rsplit(':').next().unwrap().to_owned()));
+        }
+        for (option, value) in usual.iter().filter(|(option, _)| !more.contains(option)) {
+            command.args([option, &value.as_str()]);
+        }
+        command.arg("--json").args(more).stdin(Stdio::null()).kill_on_drop(true);
+        Some(command)
+    }
+
+    /// What a terminal program says that does not even start.
+    pub async fn terminal_fails(&self, kind: Kind, user: &str, more: &[&str]) -> Option<String> {
+        let ended = self.terminal_program(kind, user, more)?.output();
+        let ended = patiently("the end of the terminal", ended).await.unwrap();
+        assert!(!ended.status.success(), "it started");
+        Some(String::from_utf8_lossy(&ended.stderr).into_owned())
+    }
+
     /// Starts a terminal program for a user that is there, with more options and variables.
     pub async fn start_terminal(
         &self,
@@ -56,25 +103,15 @@ impl Postern {
         more: &[&str],
         environment: &[(&str, &str)],
     ) -> Option<Terminal> {
-        let state = self.folder().join(format!("terminal-{user}"));
-        std::fs::create_dir_all(&state).unwrap();
-        let password_file = self.folder().join(format!("{user}.password"));
-        std::fs::write(&password_file, password(user)).unwrap();
-        let mut command = kind.command()?;
-        command.args(["--server", &format!("https://{}", self.address("http"))]);
-        command.arg("--ca").arg(self.data().join("development-ca.pem"));
-        command.args(["--user", user, "--client-id", "unit", "--json", "--back-off-ms", "50"]);
-        command.arg("--password-file").arg(password_file).arg("--state").arg(state);
-        // A token that was kept names the ports of before a restart.
-        for listener in ["tcp", "tls"] {
-            let option = format!("--{listener}-port");
-            if !more.contains(&&*option) {
-                command.args([&option, self.address(listener).rsplit(':').next().unwrap()]);
-            }
+        let mut command = self.terminal_program(kind, user, more)?;
+        command.envs(environment.iter().copied());
+        // By password, unless it has a key.
+        if !self.terminal_state(user).join("key").exists() {
+            let file = self.folder().join(format!("{user}.password"));
+            std::fs::write(&file, password(user)).unwrap();
+            command.arg("--password-file").arg(file);
         }
-        command.args(more).envs(environment.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().expect("the terminal starts");
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the terminal starts");
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Some(Terminal { child, lines, events: Vec::new() })
     }

@@ -182,8 +182,28 @@ impl Api {
         password: &str,
         client_id: &str,
     ) -> Result<T, ApiError> {
-        let body = serde_json::json!({ "user": user, "password": password, "client_id": client_id });
-        read(self.agent.post(format!("{}/v1/login", self.base)).send_json(body)?)
+        self.log_in(&serde_json::json!({ "user": user, "password": password, "client_id": client_id }))
+    }
+
+    /// Logs in by a request that is made already, such as the answer to a challenge.
+    ///
+    /// # Errors
+    /// As [`Api::login`].
+    pub fn log_in<T: serde::de::DeserializeOwned>(&self, request: &serde_json::Value) -> Result<T, ApiError> {
+        read(self.agent.post(format!("{}/v1/login", self.base)).send_json(request)?)
+    }
+
+    /// A challenge to sign for a login by key, as the server writes it.
+    ///
+    /// # Errors
+    /// [`ApiError::Refused`] with 421 where nobody logs in.
+    pub fn challenge(&self) -> Result<String, ApiError> {
+        #[derive(Deserialize)]
+        struct Given {
+            challenge: String,
+        }
+        let given: Given = read(self.agent.get(format!("{}/v1/login/challenge", self.base)).call()?)?;
+        Ok(given.challenge)
     }
 
     /// What the path answers to the token's holder, such as `/v1/me`.
@@ -238,10 +258,13 @@ impl Api {
         self.get(token, &format!("/v1/messages?with={with}{before}"))
     }
 
-    /// The host part of the server's address.
+    /// The host part of the server's address; an IPv6 address without its brackets.
     pub fn host(&self) -> &str {
         let rest = self.base.split_once("://").map_or(self.base.as_str(), |(_, rest)| rest);
         let authority = rest.split('/').next().unwrap_or(rest);
+        if let Some((address, _)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            return address;
+        }
         authority.rsplit_once(':').map_or(authority, |(host, _)| host)
     }
 }

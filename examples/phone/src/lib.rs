@@ -15,7 +15,7 @@ pub mod sign_in;
 
 pub use api::{Api, ApiError, Broker, History, Login, Message, Person, Profile, Token};
 pub use device::Device;
-pub use proof::{AUTH_METHOD, ProofError, Signing, answer, proof};
+pub use proof::{AUTH_METHOD, ProofError, Signing, answer, fields, proof};
 
 /// Milliseconds since 1970-01-01T00:00:00Z by this machine's clock.
 pub fn now_ms() -> u64 {

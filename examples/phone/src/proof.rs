@@ -72,7 +72,7 @@ fn sign_in_key(proof_key: &[u8]) -> Result<hmac::Key, ProofError> {
 }
 
 /// Every field with its length before it, so that no two lists of fields have the same bytes.
-fn fields(fields: &[&[u8]]) -> Vec<u8> {
+pub fn fields(fields: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for field in fields {
         bytes.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());

@@ -8,9 +8,12 @@
 //!   result        rules::may_report → PUBLISH → PUBACK → journal: reported           rules, journal
 //! ```
 //!
+//! Before that, once, a terminal makes its own key pair ([`credential`]), and logs in by it.
+//!
 //! What is decided is decided in [`rules`], without I/O; [`message`] holds the bytes.
 
 mod crash;
+pub mod credential;
 mod event;
 pub mod journal;
 pub mod keys;

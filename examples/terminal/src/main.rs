@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Parser;
-use terminal::{Actor, Event, Events, Provisioning, Terminal};
+use terminal::{Actor, Event, Events, Provisioning, Terminal, credential};
 
 /// Stays on plain TCP, comes in through TLS when instructed, executes commands: `unlock`, `lock`, `lamp on`,
 /// `lamp off`, `status`.
@@ -26,12 +26,15 @@ struct Arguments {
     /// This device's id: the MQTT client id
     #[arg(long)]
     client_id: String,
-    /// A file with the password on its first line
+    /// A file with the password on its first line, for a terminal that is not enrolled
     #[arg(long)]
-    password_file: PathBuf,
-    /// The folder for token, counter and journal
+    password_file: Option<PathBuf>,
+    /// The folder for key, token, counter and journal
     #[arg(long)]
     state: PathBuf,
+    /// Make the key pair if there is none, print the public key for the operator to register, and end
+    #[arg(long)]
+    enrol: bool,
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
@@ -64,6 +67,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> std::io::Result<()> {
+    if arguments.enrol {
+        return writeln!(std::io::stdout(), "{}", credential::enrol(&arguments.state)?);
+    }
     let json = arguments.json;
     let events = Events::new(move |event| print(event, json));
     let act = Duration::from_millis(arguments.act_ms);

@@ -1,7 +1,8 @@
 //! The life of a terminal: sign in, query, obey, report, and come again.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use phone::{Api, ApiError};
@@ -10,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::crash::crash_point;
+use crate::credential::Credential;
 use crate::event::{Event, Events};
 use crate::journal::Journal;
 use crate::link::{Dial, Link, NoLink};
@@ -37,9 +39,9 @@ pub struct Provisioning {
     pub user: String,
     /// MQTT client id.
     pub client_id: String,
-    /// The credential: a file with the password on its first line.
-    pub password_file: PathBuf,
-    /// Folder for state and journal; made if it is not there.
+    /// A file with the password on its first line, for a terminal that has no key.
+    pub password_file: Option<PathBuf>,
+    /// Folder for key, state and journal; made if it is not there.
     pub state: PathBuf,
     /// Port in place of the one that the login names for the listener `tcp`.
     pub tcp_port: Option<u16>,
@@ -57,6 +59,7 @@ pub(crate) type Renewal = Option<JoinHandle<Result<Grant, ApiError>>>;
 /// A terminal; [`Terminal::run`] is its life.
 pub struct Terminal<A> {
     provisioning: Provisioning,
+    credential: Arc<Credential>,
     api: Api,
     dial: Dial,
     pub(crate) state: State,
@@ -79,9 +82,10 @@ impl<A: Actor> Terminal<A> {
     /// A terminal as its state folder remembers it.
     ///
     /// # Errors
-    /// When state or journal cannot be read, or the provisioning holds no certificate.
+    /// When state or journal cannot be read, or the provisioning holds no certificate or no credential.
     pub fn new(provisioning: Provisioning, actor: A, events: Events) -> io::Result<Self> {
         std::fs::create_dir_all(&provisioning.state)?;
+        let credential = Credential::of(&provisioning.state, provisioning.password_file.as_deref())?;
         let file = |name: &str| provisioning.state.join(name);
         let state = State::load(&file("state.json"), &provisioning.user, &provisioning.client_id)?;
         let journal = Journal::open(&file("journal.jsonl"), state.now_ms())?;
@@ -95,7 +99,8 @@ impl<A: Actor> Terminal<A> {
             keep_alive_secs: provisioning.keep_alive_secs,
         };
         let work = Work::new(actor, journal);
-        Ok(Terminal { provisioning, api, dial, state, work, events, renewal: None, failures: 0 })
+        let credential = Arc::new(credential);
+        Ok(Terminal { provisioning, credential, api, dial, state, work, events, renewal: None, failures: 0 })
     }
 
     /// Lives until the disk fails. Everything else is tried again.
@@ -149,12 +154,9 @@ impl<A: Actor> Terminal<A> {
 
     /// Logs in with the provisioned credential. The inner error says why there is no token.
     async fn log_in(&mut self) -> io::Result<Result<(), String>> {
-        let (api, provisioning) = (self.api.clone(), self.provisioning.clone());
-        let login = tokio::task::spawn_blocking(move || {
-            let Provisioning { user, client_id, password_file, .. } = &provisioning;
-            let password = password(password_file).map_err(|error| error.to_string())?;
-            api.login_as::<Grant>(user, &password, client_id).map_err(|error| error.to_string())
-        });
+        let (api, credential) = (self.api.clone(), Arc::clone(&self.credential));
+        let Provisioning { user, client_id, .. } = self.provisioning.clone();
+        let login = tokio::task::spawn_blocking(move || credential.log_in(&api, &user, &client_id));
         let grant = match tokio::time::timeout(HTTP_TIME, login).await {
             Ok(Ok(Ok(grant))) => grant,
             Ok(Ok(Err(why))) => return Ok(Err(why)),
@@ -264,10 +266,4 @@ fn jitter() -> f64 {
     let mut byte = [0];
     SystemRandom::new().fill(&mut byte).ok();
     f64::from(u8::from_be_bytes(byte)) / 255.0
-}
-
-/// The first line.
-fn password(file: &Path) -> io::Result<String> {
-    let text = std::fs::read_to_string(file)?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
 }

@@ -44,6 +44,7 @@ pub use canary::{Canary, Who};
 pub use engine::{Host, Runtime, RuntimeConfig, StartError};
 pub use imports::GRANTABLE;
 pub use imports::password::{ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_THREADS, Secret};
+pub use imports::proof::{NotAKey, PublicKey, Signed};
 pub use keyring::{Key, Keyring, KeyringError};
 pub use load::{LoadError, MAX_COMPONENT_MIB, Reason, read_component};
 pub use plugin::{About, Plugin};

@@ -56,7 +56,7 @@ async fn c1_login_is_decided_by_the_component() {
     let slots = slots(&bench, &[(Role::Login, "login-table")]).await;
     let login = slots.login();
     let password = Secret::new("correct horse".into());
-    let account = Account { profile: alice(), locked: false };
+    let account = Account { profile: alice(), locked: false, key: None };
     login.put_user(account.clone(), Some(&password)).await.unwrap();
     assert_eq!(login.login(attempt("alice"), &password).await, Ok(alice()));
     let denied = Err(CallError::Answer(LoginError::Denied));

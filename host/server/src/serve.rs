@@ -30,7 +30,7 @@ use crate::{
     datadir::DataDir,
     drain,
     listen::{bind::Bound, descriptors, doors::Doors, tls::Certificates, wire::ListenerName},
-    login::{self, LoginContext},
+    login::{self, KeyLogins, LoginContext, LoginRole},
     mqtt::{self, live::Live, rights::Compilations},
     node::Node,
     plugins::{self, Kept, Life, Start},
@@ -131,7 +131,10 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         tasks: tasks.clone(),
     });
     let application = login::router(LoginContext {
-        slots: config.roles.login.then(|| slots.clone()),
+        role: config.roles.login.then(|| LoginRole {
+            slots: slots.clone(),
+            keys: KeyLogins::new(&keyring, &database, certificates.clone()),
+        }),
         bus: bus.clone(),
         limits: config.limits.clone(),
     });

@@ -23,6 +23,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "strace", there: || sh::has("strace") },
     Package { name: "nodejs", there: || sh::has("node") },
     Package { name: "npm", there: || sh::has("npm") },
+    Package { name: "openssl", there: || sh::has("openssl") },
     Package { name: "python3", there: || sh::has("python3") },
     Package { name: "python3-venv", there: has_venv },
 ];

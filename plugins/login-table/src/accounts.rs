@@ -38,14 +38,18 @@ pub fn check(account: &Account) -> Result<(), AccountsError> {
             return Err(invalid(format!("{what} must be at most 256 bytes without control characters")));
         }
     }
+    if account.key.as_ref().is_some_and(|key| key.len() != 32) {
+        return Err(invalid("the public key must be 32 bytes"));
+    }
     Ok(())
 }
 
 /// Makes or changes a user; `hash` is the new password's PHC string.
 ///
 /// # Errors
-/// `Invalid` for a new user without a password.
+/// `Invalid` for a new user with neither password nor key.
 pub fn put_user(db: &impl Sql, account: Account, hash: Option<String>) -> Result<(), AccountsError> {
+    let has_key = account.key.is_some();
     let Profile { user, name, org, department, title, mut groups } = account.profile;
     let mut params = vec![
         text(&user),
@@ -54,26 +58,23 @@ pub fn put_user(db: &impl Sql, account: Account, hash: Option<String>) -> Result
         Value::Text(department),
         Value::Text(title),
         Value::Integer(i64::from(account.locked)),
+        account.key.map_or(Value::Null, Value::Blob),
     ];
-    let changed = match hash {
-        None => db.execute(
-            "UPDATE account SET name = $2, org = $3, department = $4, title = $5, locked = $6 WHERE user_id = $1",
-            params,
-        ),
-        Some(hash) => {
-            params.push(Value::Text(hash));
-            db.execute(
-                "INSERT INTO account (user_id, name, org, department, title, locked, password)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)
-                 ON CONFLICT (user_id) DO UPDATE SET name = excluded.name, org = excluded.org,
-                    department = excluded.department, title = excluded.title, locked = excluded.locked,
-                    password = excluded.password",
-                params,
-            )
-        }
+    let statement = if hash.is_none() && !has_key {
+        "UPDATE account SET name = $2, org = $3, department = $4, title = $5, locked = $6, public_key = $7
+         WHERE user_id = $1"
+    } else {
+        // An empty hash fits no password, and never replaces one.
+        params.push(Value::Text(hash.unwrap_or_default()));
+        "INSERT INTO account (user_id, name, org, department, title, locked, public_key, password)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (user_id) DO UPDATE SET name = excluded.name, org = excluded.org,
+            department = excluded.department, title = excluded.title, locked = excluded.locked,
+            public_key = excluded.public_key,
+            password = CASE WHEN excluded.password = '' THEN account.password ELSE excluded.password END"
     };
-    if changed.map_err(down)? == 0 {
-        return Err(invalid("a new user needs a password"));
+    if db.execute(statement, params).map_err(down)? == 0 {
+        return Err(invalid("a new user needs a password or a key"));
     }
     db.execute("DELETE FROM membership WHERE user_id = $1", vec![text(&user)]).map_err(down)?;
     groups.sort_unstable();
@@ -99,16 +100,17 @@ pub fn remove_user(db: &impl Sql, user: &str) -> Result<bool, AccountsError> {
 /// # Errors
 /// As the host says.
 pub fn list_users(db: &impl Sql, after: Option<&str>, limit: u32) -> Result<Vec<Account>, AccountsError> {
-    let statement =
-        format!("SELECT locked, {PROFILE_COLUMNS} FROM account WHERE user_id > $1 ORDER BY user_id LIMIT $2");
+    let statement = format!(
+        "SELECT locked, public_key, {PROFILE_COLUMNS} FROM account WHERE user_id > $1 ORDER BY user_id LIMIT $2"
+    );
     let limit = Value::Integer(i64::from(limit.min(PAGE)));
     let rows = db.query(&statement, vec![text(after.unwrap_or_default()), limit]).map_err(down)?;
     let account = |row| {
         let mut columns = Columns::of(row);
-        let locked = columns.integer()? != 0;
+        let (locked, key) = (columns.integer()? != 0, columns.bytes()?);
         let mut profile = people::profile(&mut columns, Vec::new())?;
         profile.groups = people::groups_of(db, &profile.user)?;
-        Ok(Account { profile, locked })
+        Ok(Account { profile, locked, key })
     };
     rows.into_iter().map(account).collect::<Result<_, SqlError>>().map_err(down)
 }

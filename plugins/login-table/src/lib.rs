@@ -1,7 +1,7 @@
 //! Who may log in, and who knows whom, from SQL tables (A5, A6, A13). Binding only: the rules are
 //! in [`verify`], [`people`] and [`accounts`].
 //!
-//! verify: kv counter → SQL row → one `password.verify` → verdict
+//! verify: kv counter → SQL row → one `password.verify` or `signed.verify` → verdict
 
 pub mod accounts;
 pub mod names;
@@ -34,11 +34,13 @@ use bindings::{
         config::{self, Value},
         kv, log,
         password::{self, Secret},
+        proof::Signed,
         sql as host_sql,
         types::{Partner, Profile},
     },
 };
 use sql::{Dialect, Row, Sql, SqlError};
+use verify::Stored;
 
 /// The component.
 pub struct Plugin;
@@ -99,10 +101,10 @@ impl Sql for Host {
     }
 }
 
-/// The host's side of one login attempt.
-struct Attempt<'a>(&'a Secret);
+/// The host's side of one login attempt: the counters, and whether its credential fits.
+struct Attempt<F>(F);
 
-impl verify::Host for Attempt<'_> {
+impl<F: Fn(Option<&Stored>) -> bool> verify::Host for Attempt<F> {
     fn count(&self, key: &str) -> Result<u64, String> {
         let bytes = kv::get(key).map_err(|kv::KvError::Unavailable(text)| text)?;
         let number = |bytes: Vec<u8>| bytes.try_into().map(u64::from_be_bytes);
@@ -114,8 +116,8 @@ impl verify::Host for Attempt<'_> {
     fn forget(&self, key: &str) -> Result<(), String> {
         kv::delete(key).map_err(|kv::KvError::Unavailable(text)| text)
     }
-    fn password_fits(&self, stored: Option<&str>) -> bool {
-        password::verify(self.0, stored)
+    fn credential_fits(&self, stored: Option<&Stored>) -> bool {
+        (self.0)(stored)
     }
 }
 
@@ -142,15 +144,27 @@ impl Lifecycle for Plugin {
 
 impl login::Guest for Plugin {
     fn login(attempt: login::Attempt, typed: &Secret) -> Result<Profile, login::LoginError> {
-        let lockout = settings().map(|settings| settings.lockout);
-        let row = verify::stored(&Host, &attempt.user).map_err(|e| sql::explain(&e));
-        let answer = verify::login(&Attempt(typed), lockout, &attempt.user, attempt.now, row);
-        if let Err(login::LoginError::RetryAfter(secs)) = answer {
-            let line = format!("too many failed logins of {}: refused for {secs} s", attempt.user);
-            log::write(log::Level::Warn, &line);
-        }
-        answer
+        judge(&attempt, |stored| {
+            password::verify(typed, stored.and_then(|stored| stored.password.as_deref()))
+        })
     }
+    fn login_by_key(attempt: login::Attempt, signed: &Signed) -> Result<Profile, login::LoginError> {
+        judge(&attempt, |stored| signed.verify(stored.and_then(|stored| stored.key.as_deref())))
+    }
+}
+
+fn judge(
+    attempt: &login::Attempt,
+    fits: impl Fn(Option<&Stored>) -> bool,
+) -> Result<Profile, login::LoginError> {
+    let lockout = settings().map(|settings| settings.lockout);
+    let row = verify::stored(&Host, &attempt.user).map_err(|e| sql::explain(&e));
+    let answer = verify::login(&Attempt(fits), lockout, &attempt.user, attempt.now, row);
+    if let Err(login::LoginError::RetryAfter(secs)) = answer {
+        let line = format!("too many failed logins of {}: refused for {secs} s", attempt.user);
+        log::write(log::Level::Warn, &line);
+    }
+    answer
 }
 
 impl directory::Guest for Plugin {

@@ -70,6 +70,16 @@ impl Columns {
             _ => Err(unexpected("an integer")),
         }
     }
+
+    /// # Errors
+    /// When the column is neither bytes nor null.
+    pub fn bytes(&mut self) -> Result<Option<Vec<u8>>, SqlError> {
+        match self.0.next() {
+            Some(Value::Blob(value)) => Ok(Some(value)),
+            Some(Value::Null) => Ok(None),
+            _ => Err(unexpected("bytes")),
+        }
+    }
 }
 
 fn unexpected(kind: &str) -> SqlError {

@@ -1,5 +1,5 @@
-//! One login attempt. Unknown user, locked user and wrong password look the same and cost the same:
-//! one SQL read, one argon2 computation, the same counter.
+//! One login attempt, by password or by key. Unknown user, locked user and wrong credential look the
+//! same and cost the same: one SQL read, one verification (argon2 or Ed25519), the same counter.
 
 use crate::{
     bindings::{exports::postern::login::verify::LoginError, postern::host::types::Profile},
@@ -35,15 +35,18 @@ pub trait Host {
     /// # Errors
     /// When the counter cannot be had.
     fn forget(&self, key: &str) -> Result<(), String>;
-    /// `password.verify` for the typed password: exactly one argon2 computation.
-    fn password_fits(&self, stored: Option<&str>) -> bool;
+    /// `password.verify` for the typed password or `signed.verify` for what was signed: exactly one
+    /// verification, whatever is stored.
+    fn credential_fits(&self, stored: Option<&Stored>) -> bool;
 }
 
 /// What the tables hold about a user.
 #[derive(Debug)]
 pub struct Stored {
-    /// PHC string.
-    pub password: String,
+    /// PHC string; None for who logs in by key alone.
+    pub password: Option<String>,
+    /// Ed25519; None for who logs in by password alone.
+    pub key: Option<Vec<u8>>,
     /// Set by an operator.
     pub locked: bool,
     /// Told after success (A6).
@@ -56,20 +59,22 @@ pub struct Stored {
 /// As the host says.
 pub fn stored(db: &impl Sql, user: &str) -> Result<Option<Stored>, SqlError> {
     let key = if is_id(user) { user } else { "" };
-    let statement = format!("SELECT password, locked, {PROFILE_COLUMNS} FROM account WHERE user_id = $1");
+    let statement =
+        format!("SELECT password, public_key, locked, {PROFILE_COLUMNS} FROM account WHERE user_id = $1");
     let rows = db.query(&statement, vec![text(key)])?;
     let groups = people::groups_of(db, key)?;
     let Some(row) = rows.into_iter().next() else { return Ok(None) };
     let mut columns = Columns::of(row);
     Ok(Some(Stored {
-        password: columns.text()?,
+        password: Some(columns.text()?).filter(|phc| !phc.is_empty()),
+        key: columns.bytes()?,
         locked: columns.integer()? != 0,
         profile: people::profile(&mut columns, groups)?,
     }))
 }
 
 /// Judges an attempt at `now` (ms). `row` is what [`stored`] found; whatever speaks against the
-/// attempt, the password is verified once before anything is answered.
+/// attempt, the credential is verified once before anything is answered.
 ///
 /// # Errors
 /// `Denied`, `RetryAfter` when the window's failures are used up, `Unavailable`.
@@ -87,8 +92,8 @@ pub fn login(
         Ok(_) => Ok(true),
         Err(text) => Err(text.clone()),
     };
-    let hash = row.as_ref().ok().and_then(Option::as_ref).map(|stored| stored.password.as_str());
-    let fits = host.password_fits(hash);
+    let found = row.as_ref().ok().and_then(Option::as_ref);
+    let fits = host.credential_fits(found);
 
     let counter = counter.map_err(LoginError::Unavailable)?;
     if !place.map_err(LoginError::Unavailable)? {
@@ -125,7 +130,7 @@ impl Counter {
     }
 
     /// Takes the next free place of the window; false when there is none. It is given back when the
-    /// password was right.
+    /// credential was right.
     fn take_place(&self, host: &impl Host) -> Result<bool, String> {
         let taken = host.count(&self.key)?;
         for place in taken.saturating_add(1)..=u64::from(self.max) {

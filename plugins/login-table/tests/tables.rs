@@ -19,7 +19,8 @@ use login_table::{
         postern::host::types::{Partner, Profile, Relation},
     },
     people, schema,
-    verify::{self, Host, Lockout},
+    sql::Sql,
+    verify::{self, Host, Lockout, Stored},
 };
 use postern_store::{Access::Read, Access::Write, PluginSql};
 use support::Store;
@@ -41,6 +42,8 @@ on_both! {
     a13_the_directory_has_colleagues_and_partners
     accounts_are_made_changed_and_removed
     every_refused_login_looks_and_costs_the_same
+    rule_12_a_key_stays_until_it_is_changed_and_needs_no_password
+    rule_12_tables_of_before_get_keys_and_lose_nothing
 }
 
 fn account(user: &str, org: &str, groups: &[&str]) -> Account {
@@ -48,7 +51,7 @@ fn account(user: &str, org: &str, groups: &[&str]) -> Account {
     let (department, title) = (String::new(), String::new());
     let profile =
         Profile { user: user.into(), name: user.to_uppercase(), org: org.into(), department, title, groups };
-    Account { profile, locked: false }
+    Account { profile, locked: false, key: None }
 }
 
 async fn put(sql: &PluginSql, account: Account) {
@@ -115,7 +118,7 @@ async fn accounts_are_made_changed_and_removed(store: Store) {
     assert!(accounts::check(&bob).is_ok());
     call(&sql, Write, |db| accounts::put_user(db, bob, None)).await.unwrap();
     let new = call(&sql, Write, |db| accounts::put_user(db, account("new", "acme", &[]), None)).await;
-    assert!(format!("{new:?}").contains("needs a password"), "{new:?}");
+    assert!(format!("{new:?}").contains("needs a password or a key"), "{new:?}");
     let listed = call(&sql, Read, |db| accounts::list_users(db, Some("alice"), 1)).await.unwrap();
     assert_eq!((listed[0].profile.user.as_str(), listed[0].locked), ("bob", true));
     assert_eq!(listed[0].profile.groups, ["ops"]);
@@ -123,7 +126,7 @@ async fn accounts_are_made_changed_and_removed(store: Store) {
     assert!(read(&sql, |db| people::find(db, "bob")).await.is_none(), "locked");
     assert_eq!(read(&sql, |db| people::members(db, "ops")).await.unwrap(), ["alice"]);
     let stored = read(&sql, |db| verify::stored(db, "bob")).await.unwrap();
-    assert!(stored.locked && stored.password == "PHC", "the password stayed");
+    assert!(stored.locked && stored.password.as_deref() == Some("PHC"), "the password stayed");
 
     let none = Partner { org: "acme".into(), relation: Relation::Unrelated };
     call(&sql, Write, |db| accounts::put_partner(db, "steelworks", &none)).await.unwrap();
@@ -146,13 +149,74 @@ async fn accounts_are_made_changed_and_removed(store: Store) {
     }
 }
 
-/// A host that counts what an attempt costs. The typed password fits the PHC string `PHC`.
-#[derive(Default)]
+/// A user of acme with this key.
+fn keyed(user: &str, key: Option<&[u8; 32]>) -> Account {
+    Account { key: key.map(|key| key.to_vec()), ..account(user, "acme", &[]) }
+}
+
+async fn rule_12_a_key_stays_until_it_is_changed_and_needs_no_password(store: Store) {
+    let sql = people_of(&store).await;
+    let stored = async |user: &'static str| read(&sql, |db| verify::stored(db, user)).await.unwrap();
+    let set = async |account: Account, hash: Option<&str>| {
+        let hash = hash.map(str::to_owned);
+        call(&sql, Write, |db| accounts::put_user(db, account, hash)).await.unwrap();
+    };
+    set(keyed("car-1", Some(&[1; 32])), None).await;
+    let car = stored("car-1").await;
+    assert_eq!((car.password, car.key.as_deref()), (None, Some(&[1; 32][..])));
+    // With a password, too; what is not given stays.
+    set(keyed("car-1", Some(&[1; 32])), Some("PHC")).await;
+    set(keyed("car-1", Some(&[2; 32])), None).await;
+    let car = stored("car-1").await;
+    assert_eq!((car.password.as_deref(), car.key.as_deref()), (Some("PHC"), Some(&[2; 32][..])));
+    let listed = call(&sql, Read, |db| accounts::list_users(db, Some("bob"), 1)).await.unwrap();
+    assert_eq!(listed[0].key.as_deref(), Some(&[2; 32][..]));
+    set(keyed("car-1", None), None).await;
+    let car = stored("car-1").await;
+    assert_eq!((car.password.as_deref(), car.key), (Some("PHC"), None));
+    assert_eq!(stored("alice").await.key, None);
+
+    for length in [0, 31, 33] {
+        let account = Account { key: Some(vec![1; length]), ..account("car-1", "acme", &[]) };
+        assert!(accounts::check(&account).is_err(), "{length}");
+    }
+}
+
+async fn rule_12_tables_of_before_get_keys_and_lose_nothing(store: Store) {
+    let sql = store.plugin().await;
+    call(&sql, Write, |db| schema::migrate_to(db, 1)).await.unwrap();
+    let before = "INSERT INTO account (user_id, name, org, department, title, locked, password)
+        VALUES ('alice', 'Alice', 'acme', '', '', 0, 'PHC')";
+    call(&sql, Write, |db| db.execute(before, Vec::new())).await.unwrap();
+    call(&sql, Write, schema::migrate).await.unwrap();
+    let alice = read(&sql, |db| verify::stored(db, "alice")).await.unwrap();
+    assert_eq!((alice.password.as_deref(), alice.key), (Some("PHC"), None));
+    // The generation before still runs on them.
+    call(&sql, Write, |db| db.execute(&before.replace("alice", "bob"), Vec::new())).await.unwrap();
+    assert!(read(&sql, |db| verify::stored(db, "bob")).await.is_some());
+}
+
+/// What an attempt brings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum By {
+    Password,
+    Key,
+}
+
+/// A host that counts what an attempt costs. The typed password fits the PHC string `PHC`, what was
+/// signed the key of ones.
 struct Costs {
+    by: By,
     counters: RefCell<BTreeMap<String, u64>>,
     verified: Cell<u32>,
     wrong: bool,
     down: bool,
+}
+
+impl Costs {
+    fn of(by: By) -> Self {
+        Costs { by, counters: RefCell::default(), verified: Cell::default(), wrong: false, down: false }
+    }
 }
 
 impl Host for Costs {
@@ -174,25 +238,46 @@ impl Host for Costs {
         self.counters.borrow_mut().remove(key);
         Ok(())
     }
-    fn password_fits(&self, stored: Option<&str>) -> bool {
+    fn credential_fits(&self, stored: Option<&Stored>) -> bool {
         self.verified.set(self.verified.get() + 1);
-        stored == Some("PHC") && !self.wrong
+        let fits = |stored: &Stored| match self.by {
+            By::Password => stored.password.as_deref() == Some("PHC"),
+            By::Key => stored.key.as_deref() == Some(&[1; 32]),
+        };
+        stored.is_some_and(fits) && !self.wrong
     }
 }
 
 async fn every_refused_login_looks_and_costs_the_same(store: Store) {
     let sql = people_of(&store).await;
-    let mut zoe = account("Zoe", "acme", &[]);
-    zoe.locked = true;
-    put(&sql, zoe).await;
+    let [alice, bob] = [("alice", &["ops", "all-hands"][..]), ("bob", &[])]
+        .map(|(user, groups)| Account { key: Some(vec![1; 32]), ..account(user, "acme", groups) });
+    for account in [alice, bob, Account { locked: true, ..keyed("Zoe", Some(&[1; 32])) }] {
+        put(&sql, account).await;
+    }
+    for by in [By::Password, By::Key] {
+        refused_logins_look_the_same(&sql, by).await;
+    }
+    // Of both kinds, one counter.
+    let mut host = Costs::of(By::Password);
+    let lockout = Lockout { max_failures: 1, window_secs: 60 };
+    let row = || read(&sql, |db| verify::stored(db, "alice"));
+    host.wrong = true;
+    assert!(verify::login(&host, Ok(lockout), "alice", 0, Ok(row().await)).is_err());
+    (host.by, host.wrong) = (By::Key, false);
+    let told = verify::login(&host, Ok(lockout), "alice", 0, Ok(row().await));
+    assert!(matches!(told, Err(LoginError::RetryAfter(60))), "{told:?}");
+}
+
+async fn refused_logins_look_the_same(sql: &PluginSql, by: By) {
     let lockout = Lockout { max_failures: 3, window_secs: 60 };
     let now = 1_790_000_010_000; // 30 s before its window ends
-    let mut host = Costs::default();
+    let mut host = Costs::of(by);
     let attempt = async |host: &Costs, user: &str| {
         let before = host.verified.get();
-        let row = call(&sql, Read, |db| verify::stored(db, user)).await.map_err(|e| format!("{e:?}"));
+        let row = call(sql, Read, |db| verify::stored(db, user)).await.map_err(|e| format!("{e:?}"));
         let answer = verify::login(host, Ok(lockout), user, now, row);
-        assert_eq!(host.verified.get() - before, 1, "exactly one argon2 computation for {user}");
+        assert_eq!(host.verified.get() - before, 1, "exactly one verification for {user}");
         answer
     };
     let profile = attempt(&host, "alice").await.unwrap();
@@ -216,7 +301,7 @@ async fn every_refused_login_looks_and_costs_the_same(store: Store) {
     }
     assert!(host.counters.borrow().keys().all(|key| !key.contains("..")), "impossible names leave nothing");
 
-    let down = Costs { down: true, ..Costs::default() };
+    let down = Costs { down: true, ..Costs::of(by) };
     assert!(matches!(attempt(&down, "bob").await, Err(LoginError::Unavailable(_))));
     let before = host.verified.get();
     let broken = verify::login(&host, Ok(lockout), "bob", now, Err("sql is down".into()));

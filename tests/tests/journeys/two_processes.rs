@@ -5,30 +5,32 @@ use std::fs;
 
 use phone::ApiError;
 use postern_broker::wire::{ReasonCode, Version};
-use postern_tests::{Nats, Peer, Postern, Postgres, Session, body, connect, password};
+use postern_tests::{KeyPair, Nats, Peer, Postern, Postgres, Session, body, connect, password};
 
 /// The two nodes and what they stand on.
 struct Nodes {
     login: Postern,
     broker: Postern,
     nats: Nats,
-    _postgres: Postgres,
+    postgres: Postgres,
+}
+
+/// A node of one role, on these two.
+async fn node(role: &'static str, nats: &Nats, postgres: &Postgres) -> Postern {
+    Postern::start(|c| {
+        c.set("roles", vec![role]);
+        c.set("bus.url", nats.url());
+        c.set("store.url", postgres.url());
+    })
+    .await
 }
 
 /// None where PostgreSQL or NATS is not installed (and the test is listed as not run).
 async fn start() -> Option<Nodes> {
     let (nats, postgres) = (Nats::start().await?, Postgres::start().await?);
-    let node = |role: &'static str| {
-        let (bus, store) = (nats.url(), postgres.url().to_owned());
-        move |c: &mut postern_tests::Settings| {
-            c.set("roles", vec![role]);
-            c.set("bus.url", bus);
-            c.set("store.url", store);
-        }
-    };
-    let broker = Postern::start(node("broker")).await;
-    let login = Postern::start(node("login")).await;
-    Some(Nodes { login, broker, nats, _postgres: postgres })
+    let broker = node("broker", &nats, &postgres).await;
+    let login = node("login", &nats, &postgres).await;
+    Some(Nodes { login, broker, nats, postgres })
 }
 
 impl Nodes {
@@ -53,6 +55,24 @@ async fn a2_each_group_refuses_the_others_work() {
     // A login at the MQTT server.
     nodes.login.user("alice").await;
     let refused = nodes.broker.login("alice", &password("alice"), "phone").await;
+    assert!(matches!(refused, Err(ApiError::Refused { status: 421, .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_12_any_login_server_takes_a_challenge_and_of_all_one_does() {
+    let Some(nodes) = start().await else { return };
+    let other = node("login", &nodes.nats, &nodes.postgres).await;
+    let pair = KeyPair::of(1);
+    nodes.login.user_with_key("car-1", &pair).await;
+    for _ in 0..3 {
+        let answer = pair.answer(&nodes.login.challenge().await, "car-1", "127.0.0.1");
+        let [here, there] = [&nodes.login, &other].map(|node| node.post_login(answer.clone()));
+        let (here, there) = tokio::join!(here, there);
+        assert!(here.is_ok() != there.is_ok(), "{here:?} {there:?}");
+    }
+    let elsewhere = pair.answer(&nodes.login.challenge().await, "car-1", "127.0.0.1");
+    other.post_login(elsewhere).await.expect("another node's challenge");
+    let refused = nodes.broker.post_login(serde_json::json!({})).await;
     assert!(matches!(refused, Err(ApiError::Refused { status: 421, .. })), "{refused:?}");
 }
 

@@ -1,5 +1,6 @@
 //! What is decided, remembered and written, without a network.
 
+mod credential;
 mod journal;
 mod message;
 mod rules;

@@ -2,7 +2,7 @@
 //! state that shows only what the interface needs.
 //!
 //! Interfaces that never wait are linked for pure roles too; `password`, `sql` and `kv` wait, and
-//! only for the other roles.
+//! only for the other roles, as is `proof`, which no pure role has a use for.
 
 pub(crate) mod clock;
 pub(crate) mod config;
@@ -10,6 +10,7 @@ pub(crate) mod keys;
 pub(crate) mod kv;
 pub(crate) mod log;
 pub(crate) mod password;
+pub(crate) mod proof;
 pub(crate) mod random;
 pub(crate) mod sql;
 
@@ -18,7 +19,8 @@ use wasmtime::component::Linker;
 use crate::state::State;
 
 /// The interfaces of `postern:host` that a policy can grant, apart from `types`, which everybody has.
-pub const GRANTABLE: [&str; 8] = ["clock", "config", "keys", "kv", "log", "password", "random", "sql"];
+pub const GRANTABLE: [&str; 9] =
+    ["clock", "config", "keys", "kv", "log", "password", "proof", "random", "sql"];
 
 /// Links what never waits.
 pub(crate) fn link_pure(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -34,6 +36,7 @@ pub(crate) fn link_all(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     link_pure(linker)?;
     kv::add_to_linker(linker)?;
     password::add_to_linker(linker)?;
+    proof::add_to_linker(linker)?;
     sql::add_to_linker(linker)
 }
 
@@ -49,17 +52,20 @@ pub(crate) mod bindings {
             import postern:host/kv@0.1.0;
             import postern:host/log@0.1.0;
             import postern:host/password@0.1.0;
+            import postern:host/proof@0.1.0;
             import postern:host/random@0.1.0;
             import postern:host/sql@0.1.0;
         ",
         with: {
             "postern:host/keys.key": crate::keyring::Key,
             "postern:host/password.secret": crate::imports::password::Secret,
+            "postern:host/proof.signed": crate::imports::proof::Signed,
         },
         imports: {
             "postern:host/keys": trappable,
             "postern:host/kv": async,
             "postern:host/password": async | trappable,
+            "postern:host/proof": trappable,
             "postern:host/sql": async,
         },
     });

@@ -9,6 +9,7 @@ use super::types::{Partner, Profile, Relation};
 use crate::call::{CallError, Down, Refusal};
 use crate::canary::Who;
 use crate::imports::password::Secret;
+use crate::imports::proof::Signed;
 use crate::invoke::Call;
 use crate::policy::Role;
 use crate::pool::{Asked, Face, interface_func};
@@ -34,7 +35,7 @@ pub struct Attempt {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, ComponentType, Lift)]
 #[component(variant)]
 pub enum LoginError {
-    /// Wrong password, unknown or locked user: refuse. From outside the three look the same.
+    /// Wrong password or key, unknown or locked user: refuse. From outside they look the same.
     #[component(name = "denied")]
     #[error("denied")]
     Denied,
@@ -120,11 +121,14 @@ pub struct Account {
     pub profile: Profile,
     /// Whether logins are refused.
     pub locked: bool,
+    /// The public key that the user may log in by: Ed25519, 32 bytes.
+    pub key: Option<Vec<u8>>,
 }
 
 /// The functions in one instance.
 pub(crate) struct Funcs {
     login: Asked<(Attempt, Resource<Secret>), Profile, LoginError>,
+    login_by_key: Asked<(Attempt, Resource<Signed>), Profile, LoginError>,
     find: Asked<(String,), Option<Profile>, DirectoryError>,
     partners: Asked<(String,), Vec<Partner>, DirectoryError>,
     members: Asked<(String,), Option<Vec<String>>, DirectoryError>,
@@ -144,6 +148,7 @@ impl Face for Funcs {
         const ACCOUNTS: &str = "postern:login/accounts";
         Ok(Funcs {
             login: interface_func(store, instance, VERIFY, "login")?,
+            login_by_key: interface_func(store, instance, VERIFY, "login-by-key")?,
             find: interface_func(store, instance, DIRECTORY, "find")?,
             partners: interface_func(store, instance, DIRECTORY, "partners")?,
             members: interface_func(store, instance, DIRECTORY, "members")?,
@@ -176,6 +181,24 @@ impl Login {
         // Reads only: argon2 runs within it, and SQLite has one writer at a time.
         let answer = call.invoke(Access::Read, |funcs| &funcs.login, (attempt, borrowed)).await?;
         take_back(&mut call, secret)?;
+        answer.map_err(CallError::Answer)
+    }
+
+    /// The same for who proves to hold a private key.
+    ///
+    /// # Errors
+    ///
+    /// As [`Login::login`].
+    pub async fn login_by_key(
+        &self,
+        attempt: Attempt,
+        proof: &Signed,
+    ) -> Result<Profile, CallError<LoginError>> {
+        let mut call = self.slot.begin().await?;
+        let signed = lend(&mut call, proof)?;
+        let borrowed = Resource::new_borrow(signed.rep());
+        let answer = call.invoke(Access::Read, |funcs| &funcs.login_by_key, (attempt, borrowed)).await?;
+        take_back(&mut call, signed)?;
         answer.map_err(CallError::Answer)
     }
 
@@ -222,7 +245,7 @@ impl Login {
         self.slot.read(|funcs| &funcs.visible, (user.to_owned(), after.map(str::to_owned), limit)).await
     }
 
-    /// Makes or changes a user. Without a password the old one stays; a new user needs one.
+    /// Makes or changes a user. Without a password the old one stays; a new user needs one or a key.
     ///
     /// # Errors
     ///
@@ -279,14 +302,14 @@ fn is_rising(members: &[String]) -> bool {
     members.is_sorted_by(|a, b| a < b)
 }
 
-/// Puts a password among the instance's handles, for one call.
-fn lend(call: &mut Call<Funcs>, password: &Secret) -> Result<Resource<Secret>, Down> {
-    call.table()?.push(password.clone()).map_err(|error| Down::Failed(error.to_string()))
+/// Puts a credential among the instance's handles, for one call.
+fn lend<T: Clone + Send + 'static>(call: &mut Call<Funcs>, credential: &T) -> Result<Resource<T>, Down> {
+    call.table()?.push(credential.clone()).map_err(|error| Down::Failed(error.to_string()))
 }
 
 /// Takes it out again. The guest had it borrowed, so it cannot be gone.
-fn take_back(call: &mut Call<Funcs>, secret: Resource<Secret>) -> Result<(), Down> {
-    call.table()?.delete(secret).map(drop).map_err(|error| Down::Failed(error.to_string()))
+fn take_back<T: Send + 'static>(call: &mut Call<Funcs>, lent: Resource<T>) -> Result<(), Down> {
+    call.table()?.delete(lent).map(drop).map_err(|error| Down::Failed(error.to_string()))
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use postern_guest::{
-    CallError, Secret,
+    CallError, PublicKey, Secret,
     roles::{
         login::{Account, AccountsError},
         types::{Partner, Profile},
@@ -43,8 +44,9 @@ fn failed(e: CallError<AccountsError>) -> Problem {
 }
 
 fn view(account: Account) -> UserView {
-    let Account { profile: Profile { user, name, org, department, title, groups }, locked } = account;
-    UserView { user, name, org, department, title, groups, locked }
+    let Account { profile: Profile { user, name, org, department, title, groups }, locked, key } = account;
+    let key = key.map(|key| URL_SAFE_NO_PAD.encode(key));
+    UserView { user, name, org, department, title, groups, locked, key }
 }
 
 #[derive(Deserialize)]
@@ -111,6 +113,7 @@ async fn changed(
     may_make: bool,
 ) -> Result<Json<UserChanged>, Problem> {
     check_id(&user)?;
+    let new_key = change.key.as_deref().map(public_key).transpose()?;
     // What is changed, not to what: a profile is personal, a password secret.
     let fields = [
         ("name", change.name.is_some()),
@@ -121,6 +124,7 @@ async fn changed(
         ("locked", change.locked == Some(true)),
         ("unlocked", change.locked == Some(false)),
         ("password", change.password.is_some()),
+        ("key", new_key.is_some()),
     ];
     let detail: Vec<&str> = fields.iter().filter(|f| f.1).map(|f| f.0).collect();
     let (work, target) = (ctx.clone(), user.clone());
@@ -141,6 +145,7 @@ async fn changed(
                 groups: Vec::new(),
             },
             locked: false,
+            key: None,
         };
         let mut account = known.unwrap_or(fresh);
         let profile = &mut account.profile;
@@ -157,8 +162,11 @@ async fn changed(
         }
         account.locked = change.locked.unwrap_or(account.locked);
         let password = change.password.map(|p| Secret::new(p.into_text()));
+        let former_key = account.key.clone();
+        account.key = new_key.unwrap_or(account.key);
+        let renewed = password.is_some() || account.key != former_key;
         let narrowed = former.is_some_and(|former| is_less(&account.profile, &former));
-        let ends_tokens = existed && (account.locked || password.is_some() || narrowed);
+        let ends_tokens = existed && (account.locked || renewed || narrowed);
         work.admin.slots.login().put_user(account, password.as_ref()).await.map_err(failed)?;
         tell_directory(&work).await;
         let revoked = if ends_tokens { revoke(&work, &user).await? } else { 0 };
@@ -209,6 +217,16 @@ fn check_id(user: &str) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::detailed(Kind::Invalid, "a user id is 1 to 64 of A-Z a-z 0-9 . _ -"))
+}
+
+/// A public key as its text says; None for an empty one, which takes the key away.
+fn public_key(text: &str) -> Result<Option<Vec<u8>>, Problem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
+    let key = PublicKey::from_bytes(&bytes);
+    key.map(|key| Some(key.as_bytes().to_vec())).map_err(|e| Problem::detailed(Kind::Invalid, e))
 }
 
 fn unknown(user: &str) -> Problem {

@@ -56,6 +56,9 @@ pub struct UserView {
     pub groups: Vec<String>,
     /// Whether the user is kept out.
     pub locked: bool,
+    /// The public key that the user may log in by: Ed25519, base64url without padding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// A user as he is to be; what is left out of an existing user stays.
@@ -83,6 +86,9 @@ pub struct UserChange {
     /// The new password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<PasswordText>,
+    /// The new public key: Ed25519, base64url without padding. An empty text takes the key away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// A password on its way: wiped when dropped, never shown.
@@ -124,7 +130,8 @@ impl std::fmt::Debug for PasswordText {
 pub struct UserChanged {
     /// User id.
     pub user: String,
-    /// Tokens that were good until now, when the change ends them: a lock, a removal, a new password.
+    /// Tokens that were good until now, when the change ends them: a lock, a removal, a new
+    /// password or key.
     pub revoked: u64,
 }
 

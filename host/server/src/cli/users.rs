@@ -1,8 +1,16 @@
 //! `postern user …`.
 
-use std::io::{self, IsTerminal};
+use std::{
+    fs,
+    io::{self, IsTerminal},
+};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use base64::{
+    Engine,
+    alphabet::URL_SAFE,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::URL_SAFE_NO_PAD},
+};
 use clap::{Args, Subcommand};
 use hyper::Method;
 use zeroize::Zeroizing;
@@ -69,6 +77,13 @@ pub(super) struct UserArgs {
     /// Read the password from stdin instead of asking
     #[arg(long)]
     password_stdin: bool,
+    /// The public key that a terminal logs in by, as it prints it (Ed25519, base64), or a file with it.
+    /// Then no password is asked for. Another key than before ends the user's tokens and links
+    #[arg(long, value_name = "KEY|FILE", allow_hyphen_values = true)]
+    key: Option<String>,
+    /// Take the public key away
+    #[arg(long, conflicts_with = "key")]
+    no_key: bool,
 }
 
 impl UserVerb {
@@ -76,8 +91,10 @@ impl UserVerb {
         match self {
             UserVerb::Add(args) => {
                 // Without a terminal nobody can be asked: an existing user keeps the password.
-                let ask = args.password_stdin || io::stdin().is_terminal();
+                let of_keys = args.key.is_some() || args.no_key;
+                let ask = args.password_stdin || (io::stdin().is_terminal() && !of_keys);
                 let password = if ask { password(args.password_stdin)? } else { None };
+                let key = args.key.as_deref().map(public_key).transpose()?;
                 let change = UserChange {
                     name: args.name,
                     org: args.org,
@@ -86,6 +103,7 @@ impl UserVerb {
                     groups: (!args.groups.is_empty()).then_some(args.groups),
                     locked: None,
                     password,
+                    key: if args.no_key { Some(String::new()) } else { key },
                 };
                 change_user(server, Method::PUT, &args.user, &change, "saved").await
             }
@@ -154,9 +172,29 @@ async fn list_users(server: &AdminClient) -> anyhow::Result<()> {
     }
     let row = |u: &UserView| {
         let state = if u.locked { "locked" } else { "active" };
-        [u.user.clone(), u.name.clone(), u.org.clone(), u.groups.join(","), state.to_owned()]
+        let key = u.key.clone().unwrap_or_default();
+        [u.user.clone(), u.name.clone(), u.org.clone(), u.groups.join(","), state.to_owned(), key]
     };
-    print::table(["USER", "NAME", "ORG", "GROUPS", "STATE"], &users.iter().map(row).collect::<Vec<_>>())
+    let rows: Vec<_> = users.iter().map(row).collect();
+    print::table(["USER", "NAME", "ORG", "GROUPS", "STATE", "KEY"], &rows)
+}
+
+/// A public key as it was given, or from the first line of the file that was named: base64url.
+fn public_key(given: &str) -> anyhow::Result<String> {
+    let plain = |text: &str| read_key(text).map(|key| URL_SAFE_NO_PAD.encode(key));
+    if let Some(key) = plain(given) {
+        return Ok(key);
+    }
+    let none = "a public key is 32 bytes in base64";
+    let text = fs::read_to_string(given).map_err(|e| anyhow!("--key: {none}, and no such file: {e}"))?;
+    plain(text.lines().next().unwrap_or_default()).with_context(|| format!("--key: {given}: {none}"))
+}
+
+/// Base64 in either alphabet, padded or not.
+fn read_key(text: &str) -> Option<[u8; 32]> {
+    let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let text = text.trim().replace('+', "-").replace('/', "_");
+    GeneralPurpose::new(&URL_SAFE, lenient).decode(text).ok()?.try_into().ok()
 }
 
 /// Reads a password; none when an empty one was entered.
@@ -176,4 +214,30 @@ fn password(from_stdin: bool) -> anyhow::Result<Option<PasswordText>> {
         }
     }
     Ok((!text.is_empty()).then(|| PasswordText::new(std::mem::take(&mut *text))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_12_a_key_is_given_as_text_or_as_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, wrong) = (folder.path().join("key.pub"), folder.path().join("wrong"));
+        let text = &("-_3".repeat(14) + "8");
+        let key = public_key(text).unwrap();
+        assert_eq!(&key, text);
+        for same in [text.replace('-', "+").replace('_', "/") + "=", format!(" {text}\n")] {
+            assert_eq!(public_key(&same).unwrap(), key, "{same:?}");
+        }
+        fs::write(&file, format!("{text}\nanother line\n")).unwrap();
+        assert_eq!(public_key(file.to_str().unwrap()).unwrap(), key);
+        fs::write(&wrong, &text[..42]).unwrap();
+        for (given, named) in
+            [(wrong.to_str().unwrap(), "wrong"), (&text[..42], "no such file"), ("", "--key")]
+        {
+            let told = public_key(given).unwrap_err().to_string();
+            assert!(told.contains("--key") && told.contains(named) && !told.contains('\n'), "{told}");
+        }
+    }
 }

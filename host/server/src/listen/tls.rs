@@ -13,7 +13,7 @@ use rcgen::{
 };
 use rustls::{CertificateError, ServerConfig, server::ParsedCertificate, version};
 use rustls_pki_types::{
-    CertificateDer, PrivateKeyDer, UnixTime,
+    CertificateDer, PrivateKeyDer, ServerName, UnixTime,
     pem::{self, PemObject},
 };
 use time::OffsetDateTime;
@@ -50,6 +50,8 @@ pub struct Certificates {
     pub mqtt: Arc<ServerConfig>,
     /// For `http` and a network `admin`: with ALPN for HTTP/2 and HTTP/1.1.
     pub http: Arc<ServerConfig>,
+    /// Our own, without its chain.
+    own: CertificateDer<'static>,
 }
 
 impl Certificates {
@@ -78,6 +80,7 @@ impl Certificates {
         let chain = read_chain(certificate)?;
         check_dates(certificate, &chain, now)?;
         let key = PrivateKeyDer::from_pem_file(key).map_err(|e| unreadable(key, "tls.key", &e))?;
+        let own = chain.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()));
         let build = || {
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let mut server = ServerConfig::builder_with_provider(provider)
@@ -94,7 +97,22 @@ impl Certificates {
         let mqtt = build().map_err(unusable)?;
         let mut http = mqtt.clone();
         http.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Certificates { mqtt: Arc::new(mqtt), http: Arc::new(http) })
+        Ok(Certificates { mqtt: Arc::new(mqtt), http: Arc::new(http), own })
+    }
+
+    /// Whether a client that calls us by this host name or address finds it in our certificate.
+    pub fn are_for(&self, host: &str) -> bool {
+        let Ok(name) = ServerName::try_from(host) else { return false };
+        ParsedCertificate::try_from(&self.own)
+            .is_ok_and(|own| rustls::client::verify_server_name(&own, &name).is_ok())
+    }
+
+    /// The development certificate, in a folder.
+    #[cfg(test)]
+    pub fn for_tests(folder: &Path) -> Self {
+        let files = DevelopmentFiles::of(folder);
+        development(&files, "", UnixTime::now()).unwrap();
+        Certificates::from_files(&files.certificate, &files.key, UnixTime::now()).unwrap()
     }
 }
 
@@ -283,6 +301,18 @@ mod tests {
         assert!(told(&files.key, &files.key).contains("key tls.certificate"));
         assert!(told(&files.certificate, &files.certificate).contains("key tls.key"));
         assert!(told(&files.certificate, &stranger.key).contains("keys tls.certificate, tls.key"));
+    }
+
+    #[test]
+    fn the_names_of_the_certificate_are_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let certificates = Certificates::for_tests(dir.path());
+        for ours in ["localhost", "LOCALHOST", "127.0.0.1", "::1"] {
+            assert!(certificates.are_for(ours), "{ours}");
+        }
+        for other in ["", "localhost.evil.example", "127.0.0.2", "[::1]", "local host", "*"] {
+            assert!(!certificates.are_for(other), "{other}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The login journey: body → limits → role *login* → directory → bus: *issue token* → answer.
+//! The login journey: body → limits → (by key: challenge) → role *login* → directory → bus: *issue token* →
+//! answer.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -8,16 +9,17 @@ use axum::{
     http::{HeaderMap, Uri},
 };
 use postern_guest::{
-    CallError, Secret, Slots,
+    CallError, Secret, Signed,
     roles::login::{Attempt, LoginError},
 };
 use serde::Deserialize;
 use tracing::{info, warn};
 
 use super::{
-    Body, Ctx, Kind, Problem,
+    Body, Ctx, Kind, LoginRole, Problem,
     answer::{LoggedIn, TokenAnswer, spoken_to},
     bus, busy,
+    by_key::Answer,
     pace::neighbourhood,
     too_many,
 };
@@ -40,8 +42,22 @@ const FIRST_PAGE: u32 = 500;
 #[derive(Deserialize)]
 pub(super) struct Login {
     user: String,
-    password: PasswordText,
     client_id: String,
+    password: Option<PasswordText>,
+    challenge: Option<String>,
+    signature: Option<String>,
+}
+
+/// What somebody logs in by.
+enum Credential {
+    Password(PasswordText),
+    Key(Answer),
+}
+
+/// The same, ready to be verified.
+enum Proof {
+    Password(Secret),
+    Key(Signed),
 }
 
 pub(super) async fn login(
@@ -52,9 +68,14 @@ pub(super) async fn login(
     request: Result<Body<Login>, Problem>,
 ) -> Result<Json<LoggedIn>, Problem> {
     // A2: before anything in the request is judged.
-    let Some(slots) = &ctx.slots else { return Err(Kind::WrongServer.into()) };
-    let Body(Login { user, password, client_id }) = request?;
-    check(&user, &client_id, &password)?;
+    let Some(role) = &ctx.role else { return Err(Kind::WrongServer.into()) };
+    let Body(request) = request?;
+    let (user, client_id, credential) = check(request)?;
+    let by = match credential {
+        Credential::Password(_) => "password",
+        Credential::Key(_) => "key",
+    };
+    let host = spoken_to(&uri, &headers);
     let address = match peer {
         Peer::Network(peer) => peer.ip().to_canonical(),
         Peer::Local(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -62,7 +83,7 @@ pub(super) async fn login(
     let now = clock::now().0;
     let attempt = Attempt { user, client_id, address: address.to_string(), now };
     let result = match pace(&ctx, address, &attempt.user, now) {
-        Ok(()) => admit(slots, &ctx, attempt, password).await,
+        Ok(()) => admit(role, &ctx, attempt, credential, &host).await,
         Err(problem) => Err(problem),
     };
     let outcome = match &result {
@@ -71,26 +92,30 @@ pub(super) async fn login(
         Err(problem) if problem.status == 429 => "too-many",
         Err(_) => "unavailable",
     };
-    metrics::counter!("postern_logins_total", "outcome" => outcome).increment(1);
+    metrics::counter!("postern_logins_total", "outcome" => outcome, "by" => by).increment(1);
     let Admitted { profile, directory, issued } = result?;
-    let token = TokenAnswer::new(issued, &spoken_to(&uri, &headers), clock::now().0);
+    let token = TokenAnswer::new(issued, &host, clock::now().0);
     Ok(Json(LoggedIn { user: profile.user.clone(), profile, directory, token }))
 }
 
-fn check(user: &str, client_id: &str, password: &PasswordText) -> Result<(), Problem> {
-    for (field, id) in [("user", user), ("client_id", client_id)] {
+fn check(request: Login) -> Result<(String, String, Credential), Problem> {
+    let Login { user, client_id, password, challenge, signature } = request;
+    for (field, id) in [("user", &user), ("client_id", &client_id)] {
         if !is_id(id) {
             let detail = format!("{field} must be 1 to 64 of A-Z a-z 0-9 . _ -");
             return Err(Problem::detailed(Kind::Invalid, detail));
         }
     }
-    if password.len() > MAX_PASSWORD {
-        return Err(Problem::detailed(
-            Kind::Invalid,
-            format!("password is longer than {MAX_PASSWORD} bytes"),
-        ));
-    }
-    Ok(())
+    let invalid = |detail: String| Err(Problem::detailed(Kind::Invalid, detail));
+    let credential = match (password, challenge, signature) {
+        (Some(password), None, None) if password.len() > MAX_PASSWORD => {
+            return invalid(format!("password is longer than {MAX_PASSWORD} bytes"));
+        }
+        (Some(password), None, None) => Credential::Password(password),
+        (None, Some(challenge), Some(signature)) => Credential::Key(Answer::read(&challenge, &signature)?),
+        _ => return invalid("give either password, or challenge and signature".to_owned()),
+    };
+    Ok((user, client_id, credential))
 }
 
 /// Limits first: what is refused here costs no argon2. A user name counts whether it is known or
@@ -109,16 +134,22 @@ struct Admitted {
 }
 
 async fn admit(
-    slots: &Slots,
+    role: &LoginRole,
     ctx: &Ctx,
     attempt: Attempt,
-    password: PasswordText,
+    credential: Credential,
+    host: &str,
 ) -> Result<Admitted, Problem> {
+    let slots = &*role.slots;
     let client_id = attempt.client_id.clone();
     let profile = {
         // Not before: who is slow to say what he wants holds no argon2 back.
         let _at_work = ctx.logins.try_acquire().map_err(|_| busy("logins-busy"))?;
-        verify(slots, attempt, password).await?
+        let proof = match credential {
+            Credential::Password(password) => Proof::Password(Secret::new(password.into_text())),
+            Credential::Key(answer) => Proof::Key(role.keys.take(answer, &attempt, host).await?),
+        };
+        verify(role, attempt, proof).await?
     };
     // The token comes last: nothing that fails here leaves one behind that nobody holds.
     let partners = bus::partners(slots, &profile.org).await?;
@@ -139,10 +170,14 @@ async fn admit(
 }
 
 /// Asks the login role. Whatever the reason of a refusal, the client is told the same.
-async fn verify(slots: &Slots, attempt: Attempt, password: PasswordText) -> Result<Profile, Problem> {
-    let password = Secret::new(password.into_text());
+async fn verify(role: &LoginRole, attempt: Attempt, proof: Proof) -> Result<Profile, Problem> {
     let (user, address) = (attempt.user.clone(), attempt.address.clone());
-    match slots.login().login(attempt, &password).await {
+    let login = role.slots.login();
+    let verified = match &proof {
+        Proof::Password(password) => login.login(attempt, password).await,
+        Proof::Key(signed) => login.login_by_key(attempt, signed).await,
+    };
+    match verified {
         Ok(profile) if is_id(&profile.user) => Ok(profile.into()),
         Ok(_) => {
             warn!(user, "the login role answered with a profile without a proper user id");
@@ -171,8 +206,12 @@ mod tests {
 
     #[test]
     fn ids_are_checked_and_named() {
-        let password = PasswordText::new("x".to_owned());
-        assert!(check("alice", "phone-1.A_b", &password).is_ok());
+        let check = |user: &str, client_id: &str, password: &str| {
+            let password = Some(PasswordText::new(password.to_owned()));
+            let (user, client_id) = (user.to_owned(), client_id.to_owned());
+            super::check(Login { user, client_id, password, challenge: None, signature: None }).map(drop)
+        };
+        assert!(check("alice", "phone-1.A_b", "x").is_ok());
         let long = "x".repeat(65);
         for (user, client_id, field) in [
             ("", "phone", "user"),
@@ -180,11 +219,10 @@ mod tests {
             ("alice", "", "client_id"),
             ("alice", &long, "client_id"),
         ] {
-            let problem = check(user, client_id, &password).unwrap_err();
+            let problem = check(user, client_id, "x").unwrap_err();
             assert_eq!(problem.status, 400);
             assert!(problem.detail.unwrap().starts_with(field));
         }
-        let long = PasswordText::new("x".repeat(MAX_PASSWORD + 1));
-        assert_eq!(check("alice", "phone", &long).unwrap_err().status, 400);
+        assert_eq!(check("alice", "phone", &"x".repeat(MAX_PASSWORD + 1)).unwrap_err().status, 400);
     }
 }

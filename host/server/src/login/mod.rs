@@ -1,7 +1,7 @@
 //! The static group: takes logins (A5), sends personal information (A6), and is the application's
 //! way to history and directory.
 //!
-//! `POST /v1/login`: [`handler`] (limits → role login → bus: issue token) → [`answer`]
+//! `POST /v1/login`: [`handler`] (limits → [`by_key`]: challenge → role login → bus: issue token) → [`answer`]
 //! everything else: [`bearer`] (bus: who holds this?) → [`api`] (bus: the group that knows)
 //! the other way round: [`bus`] answers what the dynamic group asks about people
 
@@ -9,6 +9,7 @@ mod answer;
 mod api;
 mod bearer;
 pub mod bus;
+mod by_key;
 mod commands;
 mod crowd;
 mod extract;
@@ -41,6 +42,7 @@ use tower::{
     timeout::{TimeoutLayer, error::Elapsed},
 };
 
+pub use by_key::KeyLogins;
 pub use extract::Body;
 pub use pace::neighbourhood;
 pub use problem::{Kind, Problem};
@@ -61,10 +63,18 @@ macro_rules! bounded {
     }};
 }
 
+/// What a node that holds the login role has more than others.
+pub struct LoginRole {
+    /// The role.
+    pub slots: Arc<Slots>,
+    /// Challenges of logins by key.
+    pub keys: KeyLogins,
+}
+
 /// What the HTTP side needs.
 pub struct LoginContext {
-    /// The login role; None on a node that does not hold it, which takes no logins (A2).
-    pub slots: Option<Arc<Slots>>,
+    /// None on a node that does not hold the login role, which takes no logins (A2).
+    pub role: Option<LoginRole>,
     /// To the group that knows.
     pub bus: Bus,
     /// Bounds.
@@ -73,7 +83,7 @@ pub struct LoginContext {
 
 /// Shared by all requests.
 struct Shared {
-    slots: Option<Arc<Slots>>,
+    role: Option<LoginRole>,
     bus: Bus,
     addresses: Mutex<Pace<IpAddr>>,
     users: Mutex<Pace<String>>,
@@ -93,6 +103,7 @@ type Route = (&'static str, &'static str, MethodRouter<Ctx>);
 fn routes() -> Vec<Route> {
     vec![
         ("post", "/v1/login", post(handler::login)),
+        ("get", "/v1/login/challenge", get(by_key::challenge)),
         ("get", "/v1/me", get(api::me)),
         ("get", "/v1/directory", get(api::directory)),
         ("get", "/v1/messages", get(api::messages)),
@@ -109,7 +120,7 @@ fn routes() -> Vec<Route> {
 pub fn router(ctx: LoginContext) -> Router {
     let limits = &ctx.limits;
     let shared = Shared {
-        slots: ctx.slots,
+        role: ctx.role,
         bus: ctx.bus,
         addresses: Mutex::new(Pace::per_minute(limits.login_per_address_per_minute)),
         users: Mutex::new(Pace::per_minute(limits.login_per_user_per_minute)),

@@ -108,7 +108,12 @@ fn paths() -> Value {
         ("limit", count(500), "People of the page; 100 when not said"),
     ];
     json!({
-        "/v1/login": { "post": takes(open(operation("login", "Log in with a password", "LoggedIn")), "Login") },
+        "/v1/login": {
+            "post": takes(open(operation("login", "Log in by a password or by a key pair", "LoggedIn")), "Login"),
+        },
+        "/v1/login/challenge": {
+            "get": open(operation("login_challenge", "What to sign for a login by a key pair", "Challenge")),
+        },
         "/v1/me": { "get": operation("me", "Who the token is for", "Me") },
         "/v1/directory": {
             "get": asks(operation("directory", "The people whom the user may see", "Directory"), &people),
@@ -155,6 +160,25 @@ fn object(fields: Value, optional: &[&str]) -> Value {
     let names = fields.as_object().map(|f| f.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
     let required: Vec<&String> = names.iter().filter(|name| !optional.contains(&name.as_str())).collect();
     json!({ "type": "object", "properties": fields, "required": required })
+}
+
+/// Either a password, or a challenge and its signature.
+fn login(id: &Value) -> Value {
+    let signature =
+        "Ed25519, of the message in docs/protocol/sign-in.md: 64 bytes, base64url without padding";
+    let mut login = object(
+        json!({
+            "user": id,
+            "client_id": id,
+            "password": { "type": "string", "maxLength": 1024 },
+            "challenge": { "type": "string", "description": "As /v1/login/challenge gave it; good once" },
+            "signature": { "type": "string", "description": signature },
+        }),
+        &["password", "challenge", "signature"],
+    );
+    let by_password = json!({ "required": ["password"] });
+    with(&mut login, "oneOf", json!([by_password, { "required": ["challenge", "signature"] }]));
+    login
 }
 
 fn schemas() -> Value {
@@ -280,7 +304,8 @@ fn schemas() -> Value {
     });
     json!({
         "Any": { "type": "object" },
-        "Login": object(json!({ "user": id, "password": text, "client_id": id }), &[]),
+        "Login": login(&id),
+        "Challenge": object(json!({ "challenge": text, "expires_at": time }), &[]),
         "LoggedIn": object(logged_in, &[]),
         "Token": object(issued, &[]),
         "Profile": profile,

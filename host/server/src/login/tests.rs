@@ -6,6 +6,8 @@ use axum::{
     body::{Body as HttpBody, to_bytes},
     extract::Request,
 };
+use postern_guest::Keyring;
+use postern_store::Database;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -17,7 +19,7 @@ use crate::{
             CheckBearer, Denied, FindPerson, HistoryPage, Holder, Profile, ReadHistory, RevokeTokens, Revoked,
         },
     },
-    listen::http::Peer,
+    listen::{http::Peer, tls::Certificates},
     tasks::Background,
 };
 
@@ -55,9 +57,20 @@ fn the_description_refers_to_nothing_that_is_not_there() {
     }
 }
 
-fn context(slots: Option<Arc<Slots>>, limits: Limits) -> (LoginContext, Bus) {
+fn context(role: Option<LoginRole>, limits: Limits) -> (LoginContext, Bus) {
     let bus = Bus::local();
-    (LoginContext { slots, bus: bus.clone(), limits }, bus)
+    (LoginContext { role, bus: bus.clone(), limits }, bus)
+}
+
+/// A login role without a plugin, and its folder.
+async fn role() -> (Option<LoginRole>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let keyring = Keyring::from_material(&"07".repeat(32), "test").unwrap();
+    let url = format!("sqlite:{}/postern.db", path.display());
+    let database = Database::open(&url, path).await.unwrap();
+    let keys = KeyLogins::new(&keyring, &database, Certificates::for_tests(path));
+    (Some(LoginRole { slots: Arc::new(Slots::new()), keys }), folder)
 }
 
 async fn send(
@@ -106,11 +119,13 @@ async fn a2_a_server_without_the_login_role_takes_no_logins() {
     assert_eq!(status, 421);
     assert_eq!(problem["type"], "urn:postern:problem:wrong-server");
     assert_eq!(problem["title"], "This server takes no logins");
+    assert_eq!(send(&router, "GET", "/v1/login/challenge", None, None).await.0, 421);
 }
 
 #[tokio::test]
 async fn c6_without_a_login_plugin_logins_fail_closed() {
-    let router = router(context(Some(Arc::new(Slots::new())), Limits::default()).0);
+    let (role, _folder) = role().await;
+    let router = router(context(role, Limits::default()).0);
     let (status, problem) = send(&router, "POST", "/v1/login", None, login_body("alice")).await;
     assert_eq!(status, 503);
     assert_eq!(problem.get("detail"), None);
@@ -120,7 +135,8 @@ async fn c6_without_a_login_plugin_logins_fail_closed() {
 async fn logins_are_limited_by_user_and_by_address_before_anything_else() {
     let limits =
         Limits { login_per_user_per_minute: 2, login_per_address_per_minute: 4, ..Limits::default() };
-    let router = router(context(Some(Arc::new(Slots::new())), limits).0);
+    let (role, _folder) = role().await;
+    let router = router(context(role, limits).0);
     let status = async |user| send(&router, "POST", "/v1/login", None, login_body(user)).await.0;
     assert_eq!([status("alice").await, status("alice").await], [503, 503]);
     let response = respond(&router, "POST", "/v1/login", None, login_body("alice")).await;
@@ -134,9 +150,11 @@ async fn logins_are_limited_by_user_and_by_address_before_anything_else() {
 #[tokio::test]
 async fn bad_requests_are_problems() {
     let limits = Limits { http_body_bytes: 1024, ..Limits::default() };
-    let router = router(context(Some(Arc::new(Slots::new())), limits).0);
+    let (role, _folder) = role().await;
+    let router = router(context(role, limits).0);
     let long = json!({ "user": "x".repeat(2000), "password": "p", "client_id": "c" });
-    let cases: [(&str, &str, Option<Value>, u16, &str); 8] = [
+    let both = json!({ "user": "a", "client_id": "c", "password": "p", "challenge": "x", "signature": "y" });
+    let cases: [(&str, &str, Option<Value>, u16, &str); 10] = [
         ("GET", "/", None, 404, "not-found"),
         ("GET", "/v1/login/", None, 404, "not-found"),
         ("GET", "/v1/login", None, 405, "wrong-method"),
@@ -150,6 +168,8 @@ async fn bad_requests_are_problems() {
             "invalid",
         ),
         ("POST", "/v1/login", Some(long), 413, "too-large"),
+        ("POST", "/v1/login", Some(both), 400, "invalid"),
+        ("POST", "/v1/login/challenge", None, 405, "wrong-method"),
         ("GET", "/v1/me", None, 401, "token-denied"),
     ];
     for (method, path, body, status, kind) in cases {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::server::Server;
-use crate::sh;
+use crate::{sh, up};
 
 /// How long a line may take to come before the step has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,7 +38,7 @@ impl Place<'_> {
         password: Option<&str>,
         options: &[&str],
     ) -> Result<Actor> {
-        let mut phone = self.program("phone", server, user, device)?;
+        let mut phone = self.phone(server, user, device)?;
         phone.arg("--state").arg(self.folder.join("data/devices")).args(options);
         let mut actor = Actor::start(device, phone)?;
         if let Some(password) = password {
@@ -47,18 +47,21 @@ impl Place<'_> {
         Ok(actor)
     }
 
-    /// Starts a terminal, whose plain link goes over this port.
-    pub(crate) fn drives(&self, server: &Server, terminal: &str, password: &str, port: u16) -> Result<Actor> {
-        let file = self.folder.join("data/terminal.password");
-        std::fs::write(&file, password)?;
-        let mut command = self.program("terminal", server, terminal, "unit")?;
-        command.arg("--password-file").arg(file).arg("--state").arg(self.folder.join("data/terminal"));
-        command.args(["--tcp-port", &port.to_string()]);
-        Actor::start(terminal, command)
+    /// The car's program.
+    pub(crate) fn car(&self, server: &Server) -> Result<Command> {
+        let data = self.folder.join("data");
+        up::car(self.root, server, &data, &data.join("car"))
     }
 
-    fn program(&self, name: &str, server: &Server, user: &str, device: &str) -> Result<Command> {
-        let mut command = Command::new(self.root.join(sh::PROGRAMS).join(name));
+    /// Starts the car, whose plain link goes over this port.
+    pub(crate) fn drives(&self, server: &Server, port: u16) -> Result<Actor> {
+        let mut command = self.car(server)?;
+        command.args(["--tcp-port", &port.to_string()]);
+        Actor::start(up::CAR, command)
+    }
+
+    fn phone(&self, server: &Server, user: &str, device: &str) -> Result<Command> {
+        let mut command = Command::new(self.root.join(sh::PROGRAMS).join("phone"));
         command.arg("--server").arg(format!("https://{}", server.address("http")?));
         command.arg("--ca").arg(self.folder.join("data/development-ca.pem"));
         command.args(["--user", user, "--client-id", device]);

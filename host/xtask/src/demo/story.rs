@@ -37,6 +37,9 @@ pub(crate) fn tell(teller: &mut Teller, root: &Path, folder: &Path, plugins: &Pa
 
     teller.step("The operator adds Alice and Bob of acme, and Carol of globex, which supplies acme");
     up::add_people(&server)?;
+    teller.step("A car makes a key pair; its public key is registered, the private one never leaves it");
+    let key = up::enrol(&server, &mut place.car(&server)?)?;
+    teller.note(&format!("the car prints {key}"));
     teller.note(&server.cli(&["user", "list"], "")?);
 
     teller.step(
@@ -130,9 +133,10 @@ pub(crate) fn tell(teller: &mut Teller, root: &Path, folder: &Path, plugins: &Pa
 
 /// Encrypt on demand, seen from both ends and from the road between them.
 fn car(teller: &mut Teller, place: &Place<'_>, server: &Server, alice: &mut Actor) -> Result<()> {
-    teller.step("A car parks on plain TCP; somebody records all that passes there");
+    teller.step("The car logs in by its key and parks on plain TCP; somebody records all that passes there");
     let road = Road::to(server.address("tcp")?)?;
-    let car = place.drives(server, up::CAR, up::PASSWORD, road.port())?;
+    let car = place.drives(server, road.port())?;
+    car.sees("logged-in")?;
     car.sees("query-taken transport=plain")?;
 
     teller
