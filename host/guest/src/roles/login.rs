@@ -194,7 +194,8 @@ impl Login {
         attempt: Attempt,
         proof: &Signed,
     ) -> Result<Profile, CallError<LoginError>> {
-        let mut call = self.slot.begin().await?;
+        let who = Who { user: Some(&attempt.user), client: Some(&attempt.client_id) };
+        let mut call = self.slot.begin(who).await?;
         let signed = lend(&mut call, proof)?;
         let borrowed = Resource::new_borrow(signed.rep());
         let answer = call.invoke(Access::Read, |funcs| &funcs.login_by_key, (attempt, borrowed)).await?;
