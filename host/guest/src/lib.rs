@@ -15,6 +15,7 @@ mod breaker;
 mod cache;
 mod call;
 mod engine;
+mod http;
 mod imports;
 mod inspect;
 mod invoke;
@@ -32,6 +33,7 @@ mod state;
 
 pub use call::{CallError, Down};
 pub use engine::{Host, Runtime, RuntimeConfig, StartError};
+pub use http::HttpHost;
 pub use imports::GRANTABLE;
 pub use imports::password::{ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_THREADS, Secret};
 pub use keyring::{Key, Keyring, KeyringError};

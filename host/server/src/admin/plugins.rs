@@ -74,6 +74,8 @@ pub(super) async fn describe(
         log_lines_per_sec,
         sql_rows,
         sql_statement_ms,
+        http_body_bytes,
+        http_timeout_ms,
     } = *loaded.limits();
     let limits = [
         ("memory_mib", memory_mib),
@@ -84,6 +86,8 @@ pub(super) async fn describe(
         ("log_lines_per_sec", log_lines_per_sec),
         ("sql_rows", sql_rows),
         ("sql_statement_ms", sql_statement_ms),
+        ("http_body_bytes", http_body_bytes),
+        ("http_timeout_ms", http_timeout_ms),
     ];
     let policy = ctx.admin.policy.plugin(&name);
     Ok(Json(PluginDetail {
