@@ -24,6 +24,8 @@ mod history;
 mod imports;
 mod login;
 mod packets;
+mod plugin_examples;
+mod plugin_languages;
 mod plugin_load;
 mod plugins_fail;
 mod postgres;

@@ -68,7 +68,9 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, does: Does) -> S
     }
     let answer = match does {
         Does::Answer(text) => text.to_owned(),
-        Does::AnswerLong(len) => format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{len:x}\r\n{}", "x".repeat(len)),
+        Does::AnswerLong(len) => {
+            format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{len:x}\r\n{}", "x".repeat(len))
+        }
         Does::Nothing => pending().await,
     };
     let _ = stream.write_all(answer.as_bytes()).await; // whoever has read enough closes
@@ -111,7 +113,9 @@ async fn a_request_is_sent_as_asked_and_answered() {
     assert!(answer.headers.contains(&("x-told".into(), "yes".into())));
     let got = server.got.await.unwrap();
     assert!(got.starts_with("POST /users/a%20b?n=1 HTTP/1.1\r\n"), "{got}");
-    for line in ["x-ask: me", &format!("host: 127.0.0.1:{}", server.port), "content-length: 8", "connection: close"] {
+    for line in
+        ["x-ask: me", &format!("host: 127.0.0.1:{}", server.port), "content-length: 8", "connection: close"]
+    {
         assert!(got.to_lowercase().contains(&format!("{line}\r\n")), "{line} in {got}");
     }
 }
@@ -173,7 +177,12 @@ async fn who_does_not_answer_is_given_up() {
 
 #[tokio::test]
 async fn what_is_no_http_is_unavailable() {
-    for text in ["", "SSH-2.0-x\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", "HTTP/1.1 200 OK\r\nContent-Le"] {
+    for text in [
+        "",
+        "SSH-2.0-x\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi",
+        "HTTP/1.1 200 OK\r\nContent-Le",
+    ] {
         let server = Server::plain(Does::Answer(text)).await;
         let listed = format!("http://127.0.0.1:{}", server.port);
         let told = ask(&http(&listed, None, LONG), Request::default()).await.unwrap_err();
