@@ -73,7 +73,7 @@ async fn a5_people_log_in_with_an_enterprises_own_endpoint() {
     assert!(postern.login("mallory", "right", "phone").await.is_err());
     let output = postern.cli(&["user", "list"]).await;
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && told.contains("elsewhere"), "{told}");
+    assert!(!output.status.success() && told.contains("kept at"), "{told}");
 }
 
 /// Knows Alice.

@@ -153,8 +153,8 @@ impl directory::Guest for Plugin {
 }
 
 fn elsewhere<T>() -> Result<T, accounts::AccountsError> {
-    let host = settings().map(|settings| settings.host.clone()).unwrap_or_default();
-    Err(accounts::AccountsError::Unsupported(host))
+    let host = settings().map_or("another server", |settings| settings.host.as_str());
+    Err(accounts::AccountsError::Unsupported(format!("the accounts are kept at {host}")))
 }
 
 impl accounts::Guest for Plugin {
