@@ -35,7 +35,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn measure(path: &std::path::Path, folder: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let database = Database::open(&format!("sqlite:{}", folder.join("x.db").display()), folder).await?;
     let keyring = Keyring::from_material(&"00".repeat(32), "bench")?;
-    let runtime = Runtime::new(RuntimeConfig { cache: folder.join("cache") }, Host { database, keyring })?;
+    let runtime = Runtime::new(
+        RuntimeConfig { cache: folder.join("cache"), signers: None },
+        Host { database, keyring },
+    )?;
     let policy = PluginPolicy {
         grants: ["log", "config"].map(str::to_owned).into(),
         config: "notifiers = { groups = ['sales'] }".parse()?,

@@ -24,6 +24,8 @@ enum State {
     Open { until: Instant, pause: Duration },
     /// One call is trying whether the plugin works again.
     Probing { pause: Duration },
+    /// The operator lets no call through.
+    Paused,
 }
 
 /// What `State::admit` says.
@@ -44,7 +46,7 @@ impl State {
                 *self = State::Probing { pause };
                 Admission::Probe
             }
-            State::Open { .. } | State::Probing { .. } => Admission::Wait,
+            State::Open { .. } | State::Probing { .. } | State::Paused => Admission::Wait,
         }
     }
 
@@ -64,7 +66,7 @@ impl State {
                 *self = State::Open { until: now + pause, pause };
             }
             // A call from before the opening: known already.
-            State::Open { .. } | State::Probing { .. } => {}
+            State::Open { .. } | State::Probing { .. } | State::Paused => {}
         }
     }
 
@@ -73,7 +75,7 @@ impl State {
             State::Closed { .. } => *self = State::CLOSED,
             State::Probing { .. } if probe => *self = State::CLOSED,
             // A call from before the opening says nothing about the plugin now.
-            State::Open { .. } | State::Probing { .. } => {}
+            State::Open { .. } | State::Probing { .. } | State::Paused => {}
         }
     }
 }
@@ -109,6 +111,20 @@ impl Breaker {
     /// Whether calls are kept from the plugin now.
     pub(crate) fn is_open(&self) -> bool {
         self.troubled.load(Ordering::Acquire) && !matches!(*self.state.lock(), State::Closed { .. })
+    }
+
+    /// Lets no call through, or all again.
+    pub(crate) fn pause(&self, paused: bool) {
+        self.update(|state| match (paused, *state) {
+            (true, _) => *state = State::Paused,
+            (false, State::Paused) => *state = State::CLOSED,
+            (false, _) => {}
+        });
+    }
+
+    /// Whether the operator lets no call through.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.troubled.load(Ordering::Acquire) && matches!(*self.state.lock(), State::Paused)
     }
 
     fn update(&self, change: impl FnOnce(&mut State)) {
@@ -216,6 +232,19 @@ mod tests {
         assert_eq!(state.admit(now + FIRST_PAUSE), Admission::Probe);
         state.success(false);
         assert!(matches!(state, State::Probing { .. }));
+    }
+
+    #[test]
+    fn a_pause_lasts_until_it_is_ended() {
+        let breaker = Breaker::new();
+        breaker.pause(true);
+        assert!(Breaker::admit(&breaker).is_none() && breaker.is_paused());
+        breaker.update(|state| state.success(true));
+        breaker.update(|state| state.fault(Instant::now(), true));
+        assert!(breaker.is_paused(), "calls under way change nothing");
+        breaker.pause(false);
+        Breaker::admit(&breaker).unwrap().success();
+        assert!(!breaker.is_paused() && !breaker.is_open());
     }
 
     #[test]

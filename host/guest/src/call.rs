@@ -87,10 +87,27 @@ pub(crate) enum Outcome {
     Recovering,
     Nonsense,
     Failed,
+    /// The plugin's own error, which says that it cannot do its work now.
+    Unavailable,
 }
 
 impl Outcome {
     /// In the order of the variants.
-    pub(crate) const NAMES: [&'static str; 8] =
-        ["ok", "error", "trapped", "slow", "busy", "recovering", "nonsense", "failed"];
+    pub(crate) const NAMES: [&'static str; 9] =
+        ["ok", "error", "trapped", "slow", "busy", "recovering", "nonsense", "failed", "unavailable"];
+}
+
+/// What a plugin answers in place of what it was asked for.
+pub(crate) trait Refusal {
+    /// Whether it says that it cannot do its work now, rather than that the answer is no.
+    fn is_unavailable(&self) -> bool;
+}
+
+/// How a call ended that the plugin answered.
+pub(crate) fn answered<T, E: Refusal>(answer: &Result<T, E>) -> Outcome {
+    match answer {
+        Ok(_) => Outcome::Ok,
+        Err(refusal) if refusal.is_unavailable() => Outcome::Unavailable,
+        Err(_) => Outcome::Answer,
+    }
 }

@@ -14,8 +14,10 @@ use crate::cache::Cache;
 use crate::imports::{self, password::Passwords};
 use crate::keyring::Keyring;
 use crate::limits::{TABLE_ELEMENTS, TICK};
+use crate::plugin_log::PluginLogs;
 use crate::policy::PluginLimits;
 use crate::roles::classify;
+use crate::signature::SignerKey;
 use crate::state::State;
 
 /// Instances of all plugins that live at once.
@@ -35,6 +37,8 @@ const ASYNC_STACK: usize = 1 << 20;
 pub struct RuntimeConfig {
     /// Folder of compiled plugins, the host's own; made, mode 0700, when missing.
     pub cache: PathBuf,
+    /// Only what one of these keys has signed is loaded; None: whatever passes the other checks.
+    pub signers: Option<Vec<SignerKey>>,
 }
 
 /// What the host lends to plugins.
@@ -77,6 +81,9 @@ pub struct Runtime {
     pub(crate) pure: Linker<State>,
     /// One compilation at a time: each uses all cores.
     pub(crate) compiling: Arc<Semaphore>,
+    pub(crate) logs: PluginLogs,
+    pub(crate) signers: Option<Vec<SignerKey>>,
+    pub(crate) compiler: Arc<rayon::ThreadPool>,
     generations: AtomicU64,
 }
 
@@ -107,6 +114,11 @@ impl Runtime {
 
         let cache = Cache::open(&config.cache, &engine, host.keyring.key("plugin-cache"))
             .map_err(|error| StartError::Cache { path: config.cache.clone(), error })?;
+        let compiler = rayon::ThreadPoolBuilder::new()
+            .thread_name(|_| "postern-compile".into())
+            .start_handler(|_| give_way())
+            .build()
+            .map_err(|error| StartError::Engine(error.to_string()))?;
         let passwords = Passwords::new().map_err(|error| StartError::Password(error.to_string()))?;
         Ok(Runtime {
             engine,
@@ -116,13 +128,29 @@ impl Runtime {
             waiting,
             pure,
             compiling: Arc::new(Semaphore::new(1)),
+            logs: PluginLogs::default(),
+            signers: config.signers,
+            compiler: Arc::new(compiler),
             generations: AtomicU64::new(0),
         })
+    }
+
+    /// What plugins have logged last.
+    pub fn logs(&self) -> &PluginLogs {
+        &self.logs
     }
 
     /// The number of the next generation, from 1.
     pub(crate) fn next_generation(&self) -> u64 {
         self.generations.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// The calling thread runs when those that serve leave it room: a large plugin compiles for seconds.
+fn give_way() {
+    // Without it compiling takes its share of the machine, which is no reason to refuse.
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        tracing::debug!(%error, "priority of the compiler");
     }
 }
 

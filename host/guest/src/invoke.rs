@@ -8,43 +8,46 @@ use tokio::time::{Duration, Instant, timeout, timeout_at};
 use wasmtime::component::{ComponentNamedList, Lift, Lower, ResourceTable, TypedFunc};
 
 use crate::breaker::{Admitted, Breaker};
-use crate::call::{CallError, Down, Outcome};
+use crate::call::{CallError, Down, Outcome, Refusal, answered};
+use crate::canary::Who;
 use crate::limits::{arm, metered};
 use crate::pool::{Asked, Face, Pool, Warm};
-use crate::slot::Slot;
+use crate::serving::Slot;
 use crate::state::{async_store, sync_store};
+use crate::stats::SAMPLE;
 
 /// How long a commit may take after the guest has answered in time. A caller that is told of a
 /// failure then does not know whether it was committed; the sender's message id keeps a repeat from
 /// being stored twice.
 const COMMIT: Duration = Duration::from_secs(10);
 
-/// What a guest answered: whether its transaction is to be committed.
+/// What a guest answered. Its transaction is committed when that is [`Outcome::Ok`].
 pub(crate) trait Answered {
-    fn is_ok(&self) -> bool;
+    fn outcome(&self) -> Outcome;
 }
 
-impl<T, E> Answered for Result<T, E> {
-    fn is_ok(&self) -> bool {
-        self.is_ok()
+impl<T, E: Refusal> Answered for Result<T, E> {
+    fn outcome(&self) -> Outcome {
+        answered(self)
     }
 }
 
 impl Answered for bool {
-    fn is_ok(&self) -> bool {
-        true
+    fn outcome(&self) -> Outcome {
+        Outcome::Ok
     }
 }
 
 impl<F: Face> Slot<F> {
     /// One call of a pure role, on the calling thread.
     #[inline]
-    pub(crate) fn call<T, E>(
+    pub(crate) fn call<T, E: Refusal>(
         &self,
+        who: Who<'_>,
         call: impl FnOnce(&mut Warm<F>) -> wasmtime::Result<Result<T, E>>,
     ) -> Result<T, CallError<E>> {
-        let pool = self.pool();
-        let pool = pool.as_deref().ok_or(Down::Absent)?;
+        let serving = self.serving();
+        let pool = serving.as_deref().ok_or(Down::Absent)?.pool(who);
         let admitted = Breaker::admit(&*pool.breaker).ok_or_else(|| pool.count_down(Down::Recovering))?;
         let made = match pool.take() {
             Some(warm) => Ok(warm),
@@ -60,11 +63,17 @@ impl<F: Face> Slot<F> {
             }
         };
         arm(&mut warm.store, pool.cpu());
+        let began = warm.calls.is_multiple_of(SAMPLE).then(Instant::now);
         match call(&mut warm) {
             Ok(answer) => {
                 admitted.success();
+                if let Some(began) = began {
+                    // On the calling thread, and short: its time is CPU time.
+                    let took = began.elapsed();
+                    pool.stats.time(took, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+                }
                 pool.give_back(warm);
-                pool.count(if answer.is_ok() { Outcome::Ok } else { Outcome::Answer });
+                pool.count(answered(&answer));
                 answer.map_err(CallError::Answer)
             }
             Err(error) => {
@@ -85,7 +94,7 @@ impl<F: Face> Slot<F> {
     where
         P: ComponentNamedList + Lower + Send + Sync + 'static,
         T: Lift + Send + Sync + 'static,
-        E: Lift + Send + Sync + 'static,
+        E: Refusal + Lift + Send + Sync + 'static,
     {
         self.checked(Access::Read, function, params, |_| true).await
     }
@@ -99,7 +108,7 @@ impl<F: Face> Slot<F> {
     where
         P: ComponentNamedList + Lower + Send + Sync + 'static,
         T: Lift + Send + Sync + 'static,
-        E: Lift + Send + Sync + 'static,
+        E: Refusal + Lift + Send + Sync + 'static,
     {
         self.checked(Access::Write, function, params, |_| true).await
     }
@@ -116,18 +125,23 @@ impl<F: Face> Slot<F> {
     where
         P: ComponentNamedList + Lower + Send + Sync + 'static,
         T: Lift + Send + Sync + 'static,
-        E: Lift + Send + Sync + 'static,
+        E: Refusal + Lift + Send + Sync + 'static,
     {
-        let mut call = self.begin().await?;
+        let mut call = self.begin(Who::HOST).await?;
         let fits = |answer: &Result<T, E>| answer.as_ref().map_or(true, fits);
         call.invoke_checked(access, function, params, fits).await?.map_err(CallError::Answer)
     }
 
     /// Begins a call that may wait: waits for its turn and takes an instance.
-    pub(crate) async fn begin(&self) -> Result<Call<F>, Down> {
-        let pool = self.pool().clone().ok_or(Down::Absent)?;
-        let deadline = Instant::now() + pool.wall();
-        let Ok(Ok(permit)) = timeout_at(deadline, pool.permits.clone().acquire_owned()).await else {
+    pub(crate) async fn begin(&self, who: Who<'_>) -> Result<Call<F>, Down> {
+        let pool = self.serving().as_ref().ok_or(Down::Absent)?.pool(who).clone();
+        let began = Instant::now();
+        let deadline = began + pool.wall();
+        let turn = {
+            let _waits = pool.stats.wait();
+            timeout_at(deadline, pool.permits.clone().acquire_owned()).await
+        };
+        let Ok(Ok(permit)) = turn else {
             return Err(pool.count_down(Down::Busy));
         };
         let Some(admitted) = Breaker::admit(pool.breaker.clone()) else {
@@ -138,7 +152,7 @@ impl<F: Face> Slot<F> {
         if is_fresh {
             pool.add(); // the permit has bounded it
         }
-        let mut call = Call { warm, admitted: Some(admitted), deadline, pool, _permit: permit };
+        let mut call = Call { warm, admitted: Some(admitted), began, deadline, pool, _permit: permit };
         if is_fresh {
             call.make().await?;
         }
@@ -172,6 +186,7 @@ pub(crate) struct Call<F: Face> {
     warm: Option<Box<Warm<F>>>,
     /// Until the outcome is known.
     admitted: Option<Admitted<Arc<Breaker>>>,
+    began: Instant,
     deadline: Instant,
     pool: Arc<Pool<F>>,
     _permit: OwnedSemaphorePermit,
@@ -220,7 +235,7 @@ impl<F: Face> Call<F> {
         arm(&mut warm.store, self.pool.cpu());
         let meter = warm.store.data().meter.clone();
         let function = *function(&warm.face);
-        let called = metered(meter, function.call_async(&mut warm.store, params));
+        let called = metered(meter.clone(), function.call_async(&mut warm.store, params));
         let answer = match timeout_at(self.deadline, called).await {
             Ok(Ok((answer,))) => answer,
             Ok(Err(error)) => return Err(self.fault(self.pool.failure(&error))),
@@ -230,12 +245,14 @@ impl<F: Face> Call<F> {
             // The instance goes, and its open transaction with it.
             return Err(self.fault(self.pool.nonsense()));
         }
+        self.pool.stats.time(self.began.elapsed(), meter.spent_ns());
         // The plugin did its part; what the database says now is not held against it.
         if let Some(admitted) = self.admitted.take() {
             admitted.success();
         }
         let sql = &mut warm.store.data_mut().sql;
-        if answer.is_ok() {
+        let outcome = answer.outcome();
+        if outcome == Outcome::Ok {
             match timeout(COMMIT, sql.commit()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
@@ -248,7 +265,7 @@ impl<F: Face> Call<F> {
             sql.rollback().await;
         }
         self.warm = Some(warm);
-        self.pool.count(if answer.is_ok() { Outcome::Ok } else { Outcome::Answer });
+        self.pool.count(outcome);
         Ok(answer)
     }
 

@@ -55,6 +55,11 @@ impl Meter {
         }
     }
 
+    /// CPU time of the call that ended, in ns, where it was counted poll by poll.
+    pub(crate) fn spent_ns(&self) -> u64 {
+        self.spent_ns.load(Ordering::Relaxed)
+    }
+
     fn enter(&self) {
         self.since_ns.store(thread_cpu_ns(), Ordering::Relaxed);
     }
@@ -128,6 +133,8 @@ pub(crate) struct MemoryLimit {
 #[derive(Debug, Default)]
 pub(crate) struct MemoryUse {
     pub(crate) now: AtomicUsize,
+    /// The most that it has been.
+    pub(crate) peak: AtomicUsize,
 }
 
 impl MemoryLimit {
@@ -155,7 +162,8 @@ impl ResourceLimiter for MemoryLimit {
             return Ok(false);
         };
         self.used = used;
-        self.plugin.now.fetch_add(growth, Ordering::Relaxed);
+        let now = self.plugin.now.fetch_add(growth, Ordering::Relaxed) + growth;
+        self.plugin.peak.fetch_max(now, Ordering::Relaxed);
         Ok(true)
     }
 

@@ -19,6 +19,7 @@ use crate::native::{self, Vouched};
 use crate::plugin::{About, Plugin};
 use crate::policy::{PluginPolicy, Role};
 use crate::probe;
+use crate::signature;
 use crate::state::{FAULT_LINES_PER_SEC, Granted, State};
 
 /// Largest component file, in MiB. A Python component has about 40.
@@ -123,6 +124,15 @@ pub enum Reason {
     /// `self-check` failed; the text is the plugin's.
     #[error("found itself unfit: {0}")]
     SelfCheck(String),
+    /// The policy wants a signature.
+    #[error("is not signed, and the policy requires it")]
+    Unsigned,
+    /// Signed by a stranger.
+    #[error("is signed by {0}, which is not among signatures.keys of the policy")]
+    Signer(String),
+    /// Altered after it was signed.
+    #[error("was altered after it was signed")]
+    Signature,
     /// The host could not do its part.
     #[error("host: {0}")]
     Host(String),
@@ -145,8 +155,24 @@ impl Runtime {
         path: &Path,
         policies: &(dyn Fn(&str) -> PluginPolicy + Send + Sync),
     ) -> Result<Arc<Plugin>, LoadError> {
+        let reasons = |reason| LoadError { path: path.to_owned(), reasons: vec![reason] };
+        let source = read_component(path).await.map_err(reasons)?;
+        self.load_source(path, source, policies).await
+    }
+
+    /// The same for what was read from `path` before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::load`].
+    pub async fn load_source(
+        &self,
+        path: &Path,
+        source: Arc<[u8]>,
+        policies: &(dyn Fn(&str) -> PluginPolicy + Send + Sync),
+    ) -> Result<Arc<Plugin>, LoadError> {
         let started = Instant::now();
-        match self.try_load(path, policies).await {
+        match self.try_load(path, source, policies).await {
             Ok(plugin) => {
                 tracing::info!(
                     plugin = plugin.name(),
@@ -164,9 +190,26 @@ impl Runtime {
     async fn try_load(
         &self,
         path: &Path,
+        source: Arc<[u8]>,
         policies: &(dyn Fn(&str) -> PluginPolicy + Send + Sync),
     ) -> Result<Plugin, Vec<Reason>> {
-        let (component, digest) = self.component(path).await.map_err(|reason| vec![reason])?;
+        let plugin = self.fit(path, source, policies).await?;
+        self.prepare(&plugin).await.map_err(|reason| vec![reason])?;
+        probe::self_check(&plugin).await.map_err(|reason| vec![reason])?;
+        Ok(plugin)
+    }
+
+    /// Up to where the plugin itself is asked whether it is fit.
+    pub(crate) async fn fit(
+        &self,
+        path: &Path,
+        source: Arc<[u8]>,
+        policies: &(dyn Fn(&str) -> PluginPolicy + Send + Sync),
+    ) -> Result<Plugin, Vec<Reason>> {
+        if let Some(signers) = &self.signers {
+            signature::check(&source, signers).map_err(|reason| vec![reason])?;
+        }
+        let (component, digest) = self.component(source).await.map_err(|reason| vec![reason])?;
         let world = self.world(&component)?;
         let about = self.describe(&component).await.map_err(|reason| vec![reason])?;
         let policy = policies(&about.name);
@@ -180,8 +223,6 @@ impl Runtime {
 
         let plugin = self.link(path, &component, digest, world, about, policy).await.map_err(|r| vec![r])?;
         probe::shapes(&plugin).await.map_err(|reason| vec![reason])?;
-        self.prepare(&plugin).await.map_err(|reason| vec![reason])?;
-        probe::self_check(&plugin).await.map_err(|reason| vec![reason])?;
         Ok(plugin)
     }
 
@@ -196,16 +237,17 @@ impl Runtime {
         prepared
     }
 
-    /// Reads and compiles, on a thread that may block.
-    async fn component(&self, path: &Path) -> Result<(Component, [u8; 32]), Reason> {
-        let (engine, cache, path) = (self.engine.clone(), self.cache.clone(), path.to_owned());
+    /// Compiles, on a thread that may block.
+    async fn component(&self, source: Arc<[u8]>) -> Result<(Component, [u8; 32]), Reason> {
+        let (engine, cache, compiler) = (self.engine.clone(), self.cache.clone(), self.compiler.clone());
         let permit = self.compiling.clone().acquire_owned().await.map_err(|e| Reason::Host(e.to_string()))?;
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let source = read(&path)?;
             inspect::check_frame(&source)?;
             let digest = source_digest(&source);
-            compile(&engine, &cache, &source, &digest).map(|component| (component, digest))
+            // Each on the threads of the compiler, which yield to those that serve.
+            let compiled = compiler.install(|| compile(&engine, &cache, &source, &digest));
+            compiled.map(|component| (component, digest))
         })
         .await
         .map_err(|error| Reason::Host(error.to_string()))?
@@ -276,6 +318,7 @@ impl Runtime {
             plugin: about.name.clone(),
             log: LogBudget::new(&about.name, limits.log_lines_per_sec, Instant::now()),
             faults: LogBudget::new(&about.name, FAULT_LINES_PER_SEC, Instant::now()),
+            lines: self.logs.of(&about.name),
             config: policy.config,
             keys,
             kv: imports("kv").then(|| database.kv(&format!("plugin/{}", about.name))),
@@ -303,6 +346,16 @@ impl Runtime {
             pure,
         })
     }
+}
+
+/// Reads a component's file, on a thread that may block.
+///
+/// # Errors
+/// Why it cannot be read, or that it is too large.
+pub async fn read_component(path: &Path) -> Result<Arc<[u8]>, Reason> {
+    let path = path.to_owned();
+    let reading = tokio::task::spawn_blocking(move || read(&path).map(Arc::from));
+    reading.await.map_err(|error| Reason::Host(error.to_string()))?
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Reason> {

@@ -92,6 +92,11 @@ impl Plugin {
     pub fn memory_bytes(&self) -> usize {
         self.granted.memory.now.load(Ordering::Relaxed)
     }
+
+    /// The most that it has been since it was loaded.
+    pub fn peak_memory_bytes(&self) -> usize {
+        self.granted.memory.peak.load(Ordering::Relaxed)
+    }
 }
 
 impl fmt::Debug for Plugin {

@@ -55,6 +55,12 @@ impl Role {
     pub const fn is_pure(self) -> bool {
         matches!(self, Role::Classify | Role::Encrypt)
     }
+
+    /// Whether two generations may serve at once, each its part of the clients. Tokens and stored messages
+    /// belong to all.
+    pub const fn takes_canary(self) -> bool {
+        matches!(self, Role::Login | Role::Classify | Role::Encrypt)
+    }
 }
 
 impl fmt::Display for Role {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use metrics::Counter;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use wasmtime::Store;
@@ -14,8 +13,10 @@ use crate::breaker::Breaker;
 use crate::call::{Down, Outcome};
 use crate::inspect::WIT_VERSION;
 use crate::plugin::Plugin;
+use crate::plugin_log::LogLevel;
 use crate::policy::Role;
 use crate::state::State;
+use crate::stats::Stats;
 
 /// A function of a guest that answers `result<T, E>`.
 pub(crate) type Asked<P, T, E> = TypedFunc<P, (Result<T, E>,)>;
@@ -72,27 +73,19 @@ pub(crate) struct Pool<F> {
     live: AtomicU32,
     /// Another generation serves now: do not keep instances.
     retired: AtomicBool,
-    outcomes: [Counter; Outcome::NAMES.len()],
+    pub(crate) stats: Stats,
 }
 
 impl<F: Face> Pool<F> {
     pub(crate) fn new(plugin: Arc<Plugin>) -> Pool<F> {
         let concurrency = usize::try_from(plugin.limits().concurrency).unwrap_or(Semaphore::MAX_PERMITS);
-        let outcomes = Outcome::NAMES.map(|outcome| {
-            metrics::counter!(
-                "postern_plugin_calls_total",
-                "role" => F::ROLE.name(),
-                "plugin" => plugin.name().to_owned(),
-                "outcome" => outcome
-            )
-        });
         Pool {
             breaker: Arc::new(Breaker::new()),
             permits: Arc::new(Semaphore::new(concurrency.min(Semaphore::MAX_PERMITS))),
             idle: Mutex::new(Vec::new()),
             live: AtomicU32::new(0),
             retired: AtomicBool::new(false),
-            outcomes,
+            stats: Stats::new(F::ROLE.name(), plugin.name()),
             plugin,
         }
     }
@@ -166,9 +159,7 @@ impl<F: Face> Pool<F> {
     /// Counts a call that ended.
     #[inline]
     pub(crate) fn count(&self, outcome: Outcome) {
-        if let Some(counter) = self.outcomes.get(outcome as usize) {
-            counter.increment(1);
-        }
+        self.stats.count(outcome);
     }
 
     /// Counts a call that gave no answer.
@@ -199,7 +190,10 @@ impl<F: Face> Pool<F> {
     fn tell(&self, fault: &str) {
         if self.plugin.granted.faults.take(Instant::now()).is_some() {
             let plugin = self.plugin.name();
-            tracing::warn!(plugin, role = F::ROLE.name(), generation = self.plugin.generation, "{fault}");
+            let (role, generation) = (F::ROLE.name(), self.plugin.generation);
+            tracing::warn!(plugin, role, generation, "{fault}");
+            let line = format!("role {role}, generation {generation}: {fault}");
+            self.plugin.granted.lines.push(LogLevel::Error, line);
         }
     }
 

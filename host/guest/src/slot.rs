@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arc_swap::{ArcSwapOption, Guard};
-
+use crate::canary::Canary;
 use crate::plugin::Plugin;
 use crate::policy::Role;
-use crate::pool::{Face, Pool};
 use crate::roles::{Classify, Encrypt, Login, Store, Token};
+use crate::serving::{AnySlot, Part, SlotInfo};
 
-/// One slot for each role. Shared by all who call; swapped under their feet.
+/// One slot for each role. Shared by all who call; swapped under their feet. Swaps of one role must
+/// not overlap.
 #[derive(Default)]
 pub struct Slots {
     login: Login,
@@ -19,42 +19,27 @@ pub struct Slots {
     encrypt: Encrypt,
 }
 
-/// A plugin cannot serve a role that it does not fill.
+/// A plugin cannot serve a role like that.
 #[derive(Debug, thiserror::Error)]
-#[error("plugin {plugin} does not fill the role {role}")]
-pub struct ActivateError {
-    /// The plugin's name.
-    pub plugin: String,
-    /// The role.
-    pub role: Role,
-}
-
-/// How a slot does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlotState {
-    /// Calls go to the plugin.
-    Serving,
-    /// The plugin failed again and again and is left alone for a while.
-    Recovering,
-}
-
-/// What serves a role now.
-#[derive(Clone, Debug)]
-pub struct SlotInfo {
-    /// The role.
-    pub role: Role,
-    /// The plugin.
-    pub plugin: Arc<Plugin>,
-    /// How it does.
-    pub state: SlotState,
-    /// Instances that wait for a call.
-    pub idle_instances: u32,
-    /// All instances.
-    pub instances: u32,
+pub enum ActivateError {
+    /// It lacks the role's functions.
+    #[error("plugin {plugin} does not fill the role {role}")]
+    Unfilled {
+        /// The plugin's name.
+        plugin: String,
+        /// The role.
+        role: Role,
+    },
+    /// All clients share what the role keeps.
+    #[error("the role {0} is swapped whole: its generations cannot share the clients")]
+    Whole(Role),
+    /// There is nothing beside which it could serve.
+    #[error("no plugin serves the role {0}")]
+    Alone(Role),
 }
 
 impl Slots {
-    /// Slots without plugins: every call is answered with [`Down::Absent`].
+    /// Slots without plugins: every call is answered with [`crate::Down::Absent`].
     pub fn new() -> Slots {
         Slots::default()
     }
@@ -84,82 +69,84 @@ impl Slots {
         &self.encrypt
     }
 
-    /// Lets a plugin serve a role from the next call on, and gives back the one that did. Calls in
-    /// flight end with the plugin they began with. A plugin may serve in turn again: rolling back is
-    /// activating the former one.
+    /// Lets a plugin serve a role from the next call on, and gives back the one that did; a canary ends.
+    /// Calls in flight end with the plugin they began with. A plugin may serve in turn again: rolling back
+    /// is activating the former one.
     ///
     /// # Errors
     ///
     /// When the plugin does not fill the role; nothing has changed then.
     pub fn activate(&self, role: Role, plugin: Arc<Plugin>) -> Result<Option<Arc<Plugin>>, ActivateError> {
-        if !plugin.roles().contains(&role) {
-            return Err(ActivateError { plugin: plugin.name().to_owned(), role });
+        fills(role, &plugin)?;
+        Ok(self.slot(role).set(Some(plugin)))
+    }
+
+    /// Lets a plugin serve a part of the clients; another canary ends.
+    ///
+    /// # Errors
+    ///
+    /// The plugin does not fill the role, the role is swapped whole, or nobody serves it yet.
+    pub fn canary(&self, role: Role, plugin: Arc<Plugin>, part: Canary) -> Result<(), ActivateError> {
+        fills(role, &plugin)?;
+        if !role.takes_canary() {
+            return Err(ActivateError::Whole(role));
         }
-        Ok(self.set(role, Some(plugin)))
+        if self.info(role).is_none() {
+            return Err(ActivateError::Alone(role));
+        }
+        self.slot(role).set_canary(Some((part, plugin)));
+        Ok(())
+    }
+
+    /// Ends a canary, and gives it back.
+    pub fn end_canary(&self, role: Role) -> Option<Arc<Plugin>> {
+        self.slot(role).set_canary(None)
+    }
+
+    /// Lets the canary serve everybody, and gives back what did; None when there is no canary.
+    pub fn promote(&self, role: Role) -> Option<Arc<Plugin>> {
+        self.slot(role).promote()
+    }
+
+    /// Lets no call through to a generation, or all again; false when it does not serve the role.
+    pub fn pause(&self, role: Role, generation: u64, paused: bool) -> bool {
+        self.slot(role).pause(generation, paused)
     }
 
     /// Leaves a role without a plugin, and gives back the one that served.
     pub fn deactivate(&self, role: Role) -> Option<Arc<Plugin>> {
-        self.set(role, None)
+        self.slot(role).set(None)
     }
 
-    /// What serves a role now, if anything does.
+    /// What serves a role now, if anything does, apart from a canary.
     pub fn info(&self, role: Role) -> Option<SlotInfo> {
+        self.infos(role).into_iter().find(|info| info.part == Part::Main)
+    }
+
+    /// All generations that serve a role now, the main one first.
+    pub fn infos(&self, role: Role) -> Vec<SlotInfo> {
+        self.slot(role).infos()
+    }
+
+    /// Brings the metrics up to date.
+    pub fn show(&self) {
+        Role::ALL.into_iter().for_each(|role| self.slot(role).show());
+    }
+
+    fn slot(&self, role: Role) -> &dyn AnySlot {
         match role {
-            Role::Login => self.login.slot.info(),
-            Role::Token => self.token.slot.info(),
-            Role::Classify => self.classify.slot.info(),
-            Role::Store => self.store.slot.info(),
-            Role::Encrypt => self.encrypt.slot.info(),
+            Role::Login => &self.login.slot,
+            Role::Token => &self.token.slot,
+            Role::Classify => &self.classify.slot,
+            Role::Store => &self.store.slot,
+            Role::Encrypt => &self.encrypt.slot,
         }
     }
-
-    fn set(&self, role: Role, plugin: Option<Arc<Plugin>>) -> Option<Arc<Plugin>> {
-        match role {
-            Role::Login => self.login.slot.set(plugin),
-            Role::Token => self.token.slot.set(plugin),
-            Role::Classify => self.classify.slot.set(plugin),
-            Role::Store => self.store.slot.set(plugin),
-            Role::Encrypt => self.encrypt.slot.set(plugin),
-        }
-    }
 }
 
-/// The slot of one role.
-pub(crate) struct Slot<F> {
-    pool: ArcSwapOption<Pool<F>>,
-}
-
-impl<F> Default for Slot<F> {
-    fn default() -> Self {
-        Slot { pool: ArcSwapOption::empty() }
+fn fills(role: Role, plugin: &Plugin) -> Result<(), ActivateError> {
+    if plugin.roles().contains(&role) {
+        return Ok(());
     }
-}
-
-impl<F: Face> Slot<F> {
-    fn set(&self, plugin: Option<Arc<Plugin>>) -> Option<Arc<Plugin>> {
-        let pool = plugin.map(|plugin| Arc::new(Pool::new(plugin)));
-        let old = self.pool.swap(pool)?;
-        old.retire();
-        Some(old.plugin.clone())
-    }
-
-    fn info(&self) -> Option<SlotInfo> {
-        let pool = self.pool.load_full()?;
-        let (idle_instances, instances) = pool.instances();
-        let state = if pool.breaker.is_open() { SlotState::Recovering } else { SlotState::Serving };
-        Some(SlotInfo { role: F::ROLE, plugin: pool.plugin.clone(), state, idle_instances, instances })
-    }
-
-    /// The generation that serves now, 0 when none does.
-    #[inline]
-    pub(crate) fn generation(&self) -> u64 {
-        self.pool.load().as_ref().map_or(0, |pool| pool.plugin.generation)
-    }
-
-    /// The pool that serves now.
-    #[inline]
-    pub(crate) fn pool(&self) -> Guard<Option<Arc<Pool<F>>>> {
-        self.pool.load()
-    }
+    Err(ActivateError::Unfilled { plugin: plugin.name().to_owned(), role })
 }

@@ -15,6 +15,7 @@ use crate::imports::password::Passwords;
 use crate::imports::sql::SqlCall;
 use crate::keyring::Key;
 use crate::limits::{self, MemoryLimit, MemoryUse, Meter};
+use crate::plugin_log::Lines;
 use crate::policy::PluginLimits;
 use crate::roles::classify::SenderFacts;
 
@@ -32,6 +33,8 @@ pub(crate) struct Granted {
     pub(crate) log: LogBudget,
     /// Lines of the host about the plugin's faults.
     pub(crate) faults: LogBudget,
+    /// The last of both.
+    pub(crate) lines: Arc<Lines>,
     /// By the name that the guest asks for.
     pub(crate) keys: BTreeMap<String, Key>,
     pub(crate) kv: Option<Kv>,
@@ -50,6 +53,7 @@ impl Granted {
             config: toml::Table::new(),
             log: LogBudget::new("", 0, Instant::now()),
             faults: LogBudget::new("", FAULT_LINES_PER_SEC, Instant::now()),
+            lines: Arc::default(),
             keys: BTreeMap::new(),
             kv: None,
             sql: None,

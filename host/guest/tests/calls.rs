@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use postern_guest::roles::classify::{Class, ClassifyError};
 use postern_guest::roles::store::{Address, Class as Stored, Message, Saved};
-use postern_guest::{CallError, Down, Role, SlotState, Slots};
+use postern_guest::{CallError, Down, Role, SlotState, Slots, Who};
 use support::{Bench, Text, facts, rogue};
 
 const TIGHT: &str = "[limits]\nmemory_mib = 4\ncall_cpu_ms = 20\nconcurrency = 2";
@@ -91,7 +91,7 @@ async fn c6_an_empty_slot_says_so_and_a_swap_keeps_calls_going() {
     let bench = Bench::new().await;
     let slots = Slots::new();
     assert_eq!(down(&slots, 0), Down::Absent);
-    assert_eq!(slots.classify().generation(), 0);
+    assert_eq!(slots.classify().generation(Who::HOST), 0);
 
     let first = bench.load(&Text::default().component(), "").await.unwrap();
     let second = bench.load(&Text { name: "second", ..Text::default() }.component(), "").await.unwrap();
@@ -102,7 +102,7 @@ async fn c6_an_empty_slot_says_so_and_a_swap_keeps_calls_going() {
     assert_eq!(old.generation(), first.generation());
     assert_eq!(first.memory_bytes(), 0, "the old generation's idle instances are gone");
     assert!(slots.classify().classify(&facts(0)).is_ok());
-    assert_eq!(slots.classify().generation(), 2);
+    assert_eq!(slots.classify().generation(Who::HOST), 2);
     // Rolling back is activating the former one.
     slots.activate(Role::Classify, old).unwrap();
     assert!(slots.classify().classify(&facts(0)).is_ok());

@@ -80,6 +80,16 @@ impl DataDir {
         self.path.join("plugin-cache")
     }
 
+    /// The plugins that serve, or did before, by digest.
+    pub fn components(&self) -> PathBuf {
+        DataDir::components_of(&self.path)
+    }
+
+    /// The same before the folder is opened.
+    pub fn components_of(data: &Path) -> PathBuf {
+        data.join("components")
+    }
+
     /// Which plugin was activated for which role.
     pub fn activations(&self) -> PathBuf {
         DataDir::activations_of(&self.path)

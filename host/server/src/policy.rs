@@ -6,9 +6,10 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use postern_guest::{FailureRule, GRANTABLE, PluginPolicy, Role, is_plugin_name};
+use postern_guest::{FailureRule, GRANTABLE, PluginPolicy, Role, SignerKey, is_plugin_name};
 use serde::Deserialize;
 
 use crate::{
@@ -28,7 +29,46 @@ struct Raw {
     #[serde(default)]
     classes: RawClasses,
     #[serde(default)]
+    activation: Activation,
+    #[serde(default)]
+    signatures: Signatures,
+    #[serde(default)]
     plugins: BTreeMap<String, PluginPolicy>,
+}
+
+/// How plugins come to serve: `[activation]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Activation {
+    /// A file that appears in the plugin folder while the node runs is activated when it passes its checks.
+    pub auto_activate: bool,
+    /// How long a new generation is watched, in seconds.
+    pub probation_secs: u32,
+    /// More faults than this share of its calls, and what served before serves again.
+    pub max_fault_percent: u8,
+}
+
+impl Default for Activation {
+    fn default() -> Self {
+        Activation { auto_activate: false, probation_secs: 60, max_fault_percent: 10 }
+    }
+}
+
+impl Activation {
+    /// How long a new generation is watched.
+    pub fn probation(&self) -> Duration {
+        Duration::from_secs(self.probation_secs.into())
+    }
+}
+
+/// Whose plugins are taken: `[signatures]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Signatures {
+    /// Only plugins that one of `keys` has signed are loaded.
+    pub require_signature: bool,
+    /// Ed25519 keys, as `postern plugin keygen` prints them.
+    pub keys: Vec<SignerKey>,
 }
 
 #[derive(Default, Deserialize)]
@@ -63,6 +103,10 @@ pub struct Policy {
     pub must_encrypt: BTreeSet<String>,
     /// Every message is of class *other* (A16's exception).
     pub all_other: bool,
+    /// How plugins come to serve.
+    pub activation: Activation,
+    /// Whose signature a plugin needs; None when it needs none.
+    pub signers: Option<Vec<SignerKey>>,
     plugins: BTreeMap<String, PluginPolicy>,
 }
 
@@ -149,8 +193,16 @@ impl Raw {
                 ));
             }
         }
+        if self.signatures.require_signature && self.signatures.keys.is_empty() {
+            return Err("signatures.keys: empty, so that no plugin could be loaded".to_owned());
+        }
+        if self.activation.max_fault_percent > 100 {
+            return Err("activation.max_fault_percent must be at most 100".to_owned());
+        }
         Ok(Policy {
             file: file.to_owned(),
+            activation: self.activation,
+            signers: self.signatures.require_signature.then_some(self.signatures.keys),
             roles,
             classify_failure,
             must_encrypt: self.must_encrypt.command_classes,

@@ -33,6 +33,7 @@ use crate::{
     login::{self, LoginContext},
     mqtt::{self, live::Live, rights::Compilations},
     node::Node,
+    plugins::{self, Kept, Life, Start},
     policy::{self, Policy},
     tasks::Background,
 };
@@ -45,7 +46,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     descriptors::make_room(&mut config.limits);
     let _full = drain::survive_full_files().context("signals")?;
     let policy = Arc::new(Policy::load(&config.policy)?);
-    let files = policy.files(&config)?;
+    let start = Start::look_up(&policy, &config)?;
     let data = DataDir::open(&config.data)?;
     let bound = Bound::all(&config).await?;
     let certificates = Certificates::load(&config, &data, UnixTime::now())?;
@@ -61,9 +62,11 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     };
 
     let host = Host { database: database.clone(), keyring: keyring.clone() };
-    let runtime = Runtime::new(RuntimeConfig { cache: data.plugin_cache() }, host)?;
+    let runtime = RuntimeConfig { cache: data.plugin_cache(), signers: policy.signers.clone() };
+    let runtime = Runtime::new(runtime, host)?;
     let slots = Arc::new(Slots::new());
-    crate::plugins::load(&runtime, &policy, &files, &slots).await?;
+    let components = Kept::new(data.components());
+    start.serve(&runtime, &policy, &slots, &components).await?;
     if config.roles.broker {
         let admits = slots.token().admits_anonymous().await.context("role token")?;
         policy::refuse_anonymous_off_loopback(&bound.addresses(), admits)
@@ -98,21 +101,33 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         login::bus::answer_bus(slots.clone(), &bus, &background).await?;
     }
     let announced = bound.announced();
-    let routers = admin::routers(Admin {
+    let ready = start.serve_beside(&runtime, &policy, &slots, &components).await;
+    let life = Arc::new(Life::new(plugins::Parts {
+        runtime: Arc::new(runtime),
         slots: slots.clone(),
         policy,
-        runtime: Arc::new(runtime),
+        roles: config.roles,
+        dir: config.plugin_dir.clone(),
+        components,
+        file: data.activations(),
+        public: bound.addresses(),
+        record: start.record,
+        ready,
+    }));
+    background.spawn(plugins::watch_folder(life.clone(), audit.clone()));
+    background.spawn(plugins::watch_probation(life.clone(), audit.clone()));
+    let routers = admin::routers(Admin {
+        slots: slots.clone(),
+        life,
         broker: node.as_ref().map(|n| n.broker.clone()),
         bus: bus.clone(),
         commands: database.commands(),
+        terminals: node.as_ref().map(|n| n.commands.clone()),
         database: database.clone(),
-        plugin_dir: config.plugin_dir.clone(),
         roles: config.roles,
         listeners: announced.clone(),
-        public: bound.addresses(),
         token: config.admin_token.clone(),
         audit,
-        activations: data.activations(),
         tasks: tasks.clone(),
     });
     let application = login::router(LoginContext {
@@ -133,6 +148,9 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let grace = Duration::from_secs(u64::from(config.limits.drain_secs));
     drain::links(node.as_ref().map(|n| &*n.broker), &tasks, &stop, grace).await;
     background.finish().await;
+    if let Some(node) = &node {
+        node.commands.write_accounts().await;
+    }
     bus.flush().await;
     database.close().await;
     info!("stopped");

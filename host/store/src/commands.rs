@@ -71,6 +71,10 @@ impl Commands {
         Self { own }
     }
 
+    pub(crate) fn own(&self) -> &Own {
+        &self.own
+    }
+
     /// Saves a new command, unless it is known or `most` of its requester wait for its terminal.
     ///
     /// # Errors

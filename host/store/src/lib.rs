@@ -11,6 +11,7 @@
 //! that one set of tests holds both to the same behaviour. Time is an argument everywhere
 //! (milliseconds since the Unix epoch).
 
+mod accounts;
 mod commands;
 mod cursors;
 mod database;
@@ -29,6 +30,7 @@ mod transaction;
 mod url;
 mod value;
 
+pub use accounts::TerminalAccount;
 pub use commands::{CommandRow, Commands, Inserted};
 pub use cursors::{CursorRow, Cursors};
 pub use database::{Alone, Database, is_plugin_name};

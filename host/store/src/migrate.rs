@@ -63,6 +63,35 @@ const MIGRATIONS: &[Migration] = &[Migration {
         "CREATE INDEX command_ended ON command (updated_at) WHERE ended = 1",
         "CREATE TABLE terminal (id text COLLATE \"C\" NOT NULL PRIMARY KEY, sequence bigint NOT NULL)",
     ],
+}, Migration {
+    sqlite: &[
+        "CREATE TABLE terminal_account (id TEXT NOT NULL PRIMARY KEY,
+            plain_ms INTEGER NOT NULL,
+            tls_ms INTEGER NOT NULL,
+            plain_bytes INTEGER NOT NULL,
+            tls_bytes INTEGER NOT NULL,
+            plain_segments INTEGER NOT NULL,
+            switches INTEGER NOT NULL,
+            switch_bytes INTEGER NOT NULL,
+            full_handshakes INTEGER NOT NULL,
+            resumed_handshakes INTEGER NOT NULL,
+            plain_start_bytes INTEGER NOT NULL,
+            tls_start_bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    ],
+    postgres: &[
+        "CREATE TABLE terminal_account (id text COLLATE \"C\" NOT NULL PRIMARY KEY,
+            plain_ms bigint NOT NULL,
+            tls_ms bigint NOT NULL,
+            plain_bytes bigint NOT NULL,
+            tls_bytes bigint NOT NULL,
+            plain_segments bigint NOT NULL,
+            switches bigint NOT NULL,
+            switch_bytes bigint NOT NULL,
+            full_handshakes bigint NOT NULL,
+            resumed_handshakes bigint NOT NULL,
+            plain_start_bytes bigint NOT NULL,
+            tls_start_bytes bigint NOT NULL)",
+    ],
 }];
 
 /// SQLite's `application_id` of our file ("Pstn"): tells it from another program's.

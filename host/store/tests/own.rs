@@ -3,7 +3,7 @@
 
 mod support;
 
-use postern_store::{CommandRow, CursorRow, Inserted};
+use postern_store::{CommandRow, CursorRow, Inserted, TerminalAccount};
 use support::Store;
 
 /// Makes two tests of each function: one gets a store on SQLite, the other one on PostgreSQL.
@@ -28,6 +28,7 @@ on_both! {
     commands_are_saved_once_and_bounded
     commands_go_forward_and_are_won_by_one
     commands_expire_by_their_state
+    accounts_of_terminals_grow
 }
 
 async fn kv_keeps_and_expires(store: Store) {
@@ -191,4 +192,28 @@ async fn commands_expire_by_their_state(store: Store) {
     assert_eq!(told, [("1", "expired", 150)]);
     let open = commands.open_of("car").await.unwrap();
     assert_eq!(open.iter().map(|row| &*row.id).collect::<Vec<_>>(), ["2"]);
+}
+
+async fn accounts_of_terminals_grow(store: Store) {
+    let commands = store.database.commands();
+    assert_eq!(commands.account("car").await.unwrap(), None);
+    assert_eq!(commands.accounts_total().await.unwrap(), TerminalAccount::default());
+    let account = |plain_ms, tls_start_bytes| TerminalAccount {
+        plain_ms,
+        switches: 1,
+        tls_start_bytes,
+        plain_start_bytes: 410,
+        ..Default::default()
+    };
+    let first = [("car".to_owned(), account(10, 1_700)), ("van".to_owned(), account(1, 0))];
+    commands.add_to_accounts(&first).await.unwrap();
+    commands.add_to_accounts(&[("car".to_owned(), account(5, 0))]).await.unwrap();
+    commands.add_to_accounts(&[]).await.unwrap();
+    let car = commands.account("car").await.unwrap().unwrap();
+    assert_eq!((car.plain_ms, car.switches), (15, 2));
+    assert_eq!((car.plain_start_bytes, car.tls_start_bytes), (410, 1_700), "the last that is known");
+    let mut sum = first[0].1;
+    sum.add(&account(5, 0));
+    assert_eq!(sum, car, "added in memory as in the table");
+    assert_eq!(commands.accounts_total().await.unwrap().plain_ms, 16);
 }

@@ -200,3 +200,39 @@ async fn switches_and_commands_are_counted() {
         assert_eq!(metric(&page, "postern_commands_total", state), 1.0, "{state}");
     }
 }
+
+#[tokio::test]
+async fn b15_what_a_terminals_links_carry_and_save_is_counted_over_a_restart() {
+    let (mut postern, phone) = stage(short_stay).await;
+    let mut car = on_plain(&postern).await;
+    for (trip, handshake) in [(1, "full"), (2, "resumed")] {
+        let id = phone.ask_for("car-1", "unlock").await;
+        car.is_on("tls").await;
+        ends(&phone, &id).await;
+        car.is_on("plain").await;
+        let shown = postern.json(&["client", "show", "unit", "--user", "car-1"]).await;
+        assert_eq!(shown["terminal"]["switches"], 2 * trip);
+        assert_eq!(shown["terminal"][format!("{handshake}_handshakes")], 1, "{shown}");
+        assert_eq!(postern.metric("postern_terminal_switches_total", "tls").await, f64::from(trip));
+    }
+    let told = postern.done(&["client", "show", "unit", "--user", "car-1"]).await;
+    assert!(told.contains("switches    4") && told.contains("1 full, 1 resumed"), "{told}");
+    let before = postern.json(&["status"]).await["terminals"].clone();
+    assert_eq!((&before["plain"], &before["tls"]), (&1.into(), &0.into()));
+    let count = |of: &Value, what: &str| of[what].as_i64().unwrap();
+    // A handshake weighs more than a few records.
+    assert!(count(&before, "saved_bytes") < 0, "{before}");
+    assert!(count(&before, "tls_bytes") > 4_000 && count(&before, "plain_bytes") > 1_000, "{before}");
+    let all = count(&before, "plain_bytes") + count(&before, "tls_bytes");
+    assert_eq!(count(&before, "always_tls_bytes"), all + count(&before, "saved_bytes"));
+    let spared = postern.metric("postern_terminal_bytes_spared_total", "").await;
+    assert!(spared > 0.0 && spared % 22.0 == 0.0, "{spared}");
+
+    drop(car);
+    postern.stop().await;
+    postern.restart().await;
+    let after = postern.json(&["status"]).await["terminals"].clone();
+    assert_eq!((count(&after, "switches"), count(&after, "plain")), (4, 0));
+    assert!(count(&after, "plain_bytes") >= count(&before, "plain_bytes"), "{after}");
+    assert_eq!(count(&after, "tls_bytes"), count(&before, "tls_bytes"));
+}

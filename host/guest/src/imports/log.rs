@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use wasmtime::component::{HasData, Linker};
 
 use super::bindings::postern::host::log;
+use crate::plugin_log::LogLevel;
 use crate::state::{Granted, State};
 
 /// Bytes of a line that are kept.
@@ -67,12 +68,19 @@ impl log::Host for LogView<'_> {
             tracing::warn!(target: "postern::plugin", plugin, dropped, "log lines over the granted volume");
         }
         let line = clean(&message);
+        let level = match level {
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
+        };
         match level {
-            log::Level::Debug => tracing::debug!(target: "postern::plugin", plugin, "{line}"),
-            log::Level::Info => tracing::info!(target: "postern::plugin", plugin, "{line}"),
-            log::Level::Warn => tracing::warn!(target: "postern::plugin", plugin, "{line}"),
-            log::Level::Error => tracing::error!(target: "postern::plugin", plugin, "{line}"),
+            LogLevel::Debug => tracing::debug!(target: "postern::plugin", plugin, "{line}"),
+            LogLevel::Info => tracing::info!(target: "postern::plugin", plugin, "{line}"),
+            LogLevel::Warn => tracing::warn!(target: "postern::plugin", plugin, "{line}"),
+            LogLevel::Error => tracing::error!(target: "postern::plugin", plugin, "{line}"),
         }
+        self.granted.lines.push(level, line);
     }
 }
 

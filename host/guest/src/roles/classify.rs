@@ -9,11 +9,12 @@ use wasmtime::{Store, StoreContextMut};
 
 use self::bindings::exports::postern::classify::classify as wit;
 use super::types::{Profile, Relation, Transport};
-use crate::call::CallError;
+use crate::call::{CallError, Refusal};
+use crate::canary::Who;
 use crate::inspect::WIT_VERSION;
 use crate::policy::Role;
 use crate::pool::{Face, Warm};
-use crate::slot::Slot;
+use crate::serving::Slot;
 use crate::state::State;
 
 /// Generated from `wit/classify`, borrowing what it is given. The types of `postern:host/types` are
@@ -82,6 +83,17 @@ pub struct SenderFacts {
     pub profile: Option<Profile>,
 }
 
+impl SenderFacts {
+    /// The sender.
+    #[inline]
+    pub fn who(&self) -> Who<'_> {
+        Who {
+            user: self.profile.as_ref().map(|profile| profile.user.as_str()),
+            client: Some(&self.client_id),
+        }
+    }
+}
+
 /// What is known of a message. Borrows everything: nothing is copied but into the guest.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -103,6 +115,13 @@ pub struct Facts<'a> {
     pub relation: Relation,
     /// In ms since the Unix epoch.
     pub now: u64,
+}
+
+impl<'a> Facts<'a> {
+    #[inline]
+    fn who(&self) -> Who<'a> {
+        self.sender.map_or(Who::HOST, |sender| sender.who())
+    }
 }
 
 /// What a message means.
@@ -156,7 +175,7 @@ impl Classify {
     /// [`ClassifyError`] from the plugin, or no answer: the failure rule of the role applies.
     #[inline]
     pub fn classify(&self, facts: &Facts<'_>) -> Result<Verdict, CallError<ClassifyError>> {
-        let answer = self.slot.call(|warm: &mut Warm<Funcs>| {
+        let answer = self.slot.call(facts.who(), |warm: &mut Warm<Funcs>| {
             warm.store.data_mut().sender = facts.sender.cloned();
             let answer =
                 warm.face.world.postern_classify_classify().call_classify(&mut warm.store, facts.into());
@@ -170,11 +189,11 @@ impl Classify {
         }
     }
 
-    /// The generation that serves now, 0 when none does. A verdict that [holds](Verdict::holds) does
+    /// The generation that serves this client, 0 when none does. A verdict that [holds](Verdict::holds) does
     /// so while this stays the same.
     #[inline]
-    pub fn generation(&self) -> u64 {
-        self.slot.generation()
+    pub fn generation(&self, who: Who<'_>) -> u64 {
+        self.slot.generation(who)
     }
 }
 
@@ -209,6 +228,12 @@ impl From<wit::Verdict> for Verdict {
             wit::Class::Other => Class::Other,
         };
         Verdict { class, payload: verdict.payload, holds: verdict.holds }
+    }
+}
+
+impl Refusal for wit::ClassifyError {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, wit::ClassifyError::Unavailable(_))
     }
 }
 

@@ -4,10 +4,11 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentType, Instance, Lift, Lower, TypedFunc};
 
 use super::types::Transport;
-use crate::call::CallError;
+use crate::call::{CallError, Refusal};
+use crate::canary::Who;
 use crate::policy::Role;
 use crate::pool::{Face, Warm, interface_func};
-use crate::slot::Slot;
+use crate::serving::Slot;
 use crate::state::State;
 
 /// What is known of a command.
@@ -86,6 +87,12 @@ pub enum EncryptError {
     Unavailable(String),
 }
 
+impl Refusal for EncryptError {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, EncryptError::Unavailable(_))
+    }
+}
+
 /// The functions in one instance.
 pub(crate) struct Funcs {
     decide: TypedFunc<(Facts,), (Result<Decision, EncryptError>,)>,
@@ -117,7 +124,10 @@ impl Encrypt {
     ///
     /// [`EncryptError`] from the plugin, or no answer: refuse then.
     pub fn decide(&self, facts: Facts) -> Result<Decision, CallError<EncryptError>> {
-        self.slot.call(|warm: &mut Warm<Funcs>| Ok(warm.face.decide.call(&mut warm.store, (facts,))?.0))
+        let terminal = facts.terminal.clone();
+        self.slot.call(who(&terminal), |warm: &mut Warm<Funcs>| {
+            Ok(warm.face.decide.call(&mut warm.store, (facts,))?.0)
+        })
     }
 
     /// How many seconds a terminal stays on TLS after the last command that needs it (B9), on the calling
@@ -127,7 +137,13 @@ impl Encrypt {
     ///
     /// [`EncryptError`] from the plugin, or no answer: let it stay, and ask again.
     pub fn idle_period(&self, history: History) -> Result<u32, CallError<EncryptError>> {
-        self.slot
-            .call(|warm: &mut Warm<Funcs>| Ok(warm.face.idle_period.call(&mut warm.store, (history,))?.0))
+        let terminal = history.terminal.clone();
+        self.slot.call(who(&terminal), |warm: &mut Warm<Funcs>| {
+            Ok(warm.face.idle_period.call(&mut warm.store, (history,))?.0)
+        })
     }
+}
+
+fn who(terminal: &str) -> Who<'_> {
+    Who { user: Some(terminal), client: Some(terminal) }
 }

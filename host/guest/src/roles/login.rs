@@ -6,12 +6,13 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentType, Instance, Lift, Lower, Resource};
 
 use super::types::{Partner, Profile, Relation};
-use crate::call::{CallError, Down};
+use crate::call::{CallError, Down, Refusal};
+use crate::canary::Who;
 use crate::imports::password::Secret;
 use crate::invoke::Call;
 use crate::policy::Role;
 use crate::pool::{Asked, Face, interface_func};
-use crate::slot::Slot;
+use crate::serving::Slot;
 use crate::state::State;
 
 /// Who wants to log in.
@@ -47,6 +48,12 @@ pub enum LoginError {
     RetryAfter(u32),
 }
 
+impl Refusal for LoginError {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, LoginError::Unavailable(_))
+    }
+}
+
 /// Why a directory gave nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, ComponentType, Lift)]
 #[component(variant)]
@@ -55,6 +62,12 @@ pub enum DirectoryError {
     #[component(name = "unavailable")]
     #[error("unavailable: {0}")]
     Unavailable(String),
+}
+
+impl Refusal for DirectoryError {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, DirectoryError::Unavailable(_))
+    }
 }
 
 /// One person as another may see them.
@@ -91,6 +104,12 @@ pub enum AccountsError {
     #[component(name = "unavailable")]
     #[error("unavailable: {0}")]
     Unavailable(String),
+}
+
+impl Refusal for AccountsError {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, AccountsError::Unavailable(_))
+    }
 }
 
 /// A user as the operator sees it.
@@ -150,7 +169,8 @@ impl Login {
     ///
     /// [`LoginError`] from the plugin; [`Down`] when it gave no answer: refuse then.
     pub async fn login(&self, attempt: Attempt, password: &Secret) -> Result<Profile, CallError<LoginError>> {
-        let mut call = self.slot.begin().await?;
+        let who = Who { user: Some(&attempt.user), client: Some(&attempt.client_id) };
+        let mut call = self.slot.begin(who).await?;
         let secret = lend(&mut call, password)?;
         let borrowed = Resource::new_borrow(secret.rep());
         // Reads only: argon2 runs within it, and SQLite has one writer at a time.
@@ -212,7 +232,7 @@ impl Login {
         account: Account,
         password: Option<&Secret>,
     ) -> Result<(), CallError<AccountsError>> {
-        let mut call = self.slot.begin().await?;
+        let mut call = self.slot.begin(Who::HOST).await?;
         let secret = password.map(|password| lend(&mut call, password)).transpose()?;
         let borrowed = secret.as_ref().map(|secret| Resource::new_borrow(secret.rep()));
         let answer = call.invoke(Access::Write, |funcs| &funcs.put_user, (account, borrowed)).await?;

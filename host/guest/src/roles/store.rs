@@ -7,10 +7,10 @@ use bytes::Bytes;
 use postern_store::Access;
 use wasmtime::component::{ComponentType, Instance, Lift, Lower};
 
-use crate::call::CallError;
+use crate::call::{CallError, Refusal};
 use crate::policy::Role;
 use crate::pool::{Asked, Face, interface_func};
-use crate::slot::Slot;
+use crate::serving::Slot;
 use crate::state::State;
 
 /// The greatest seq: the databases' integers go no further.
@@ -108,6 +108,12 @@ pub enum StoreError {
     #[component(name = "unavailable")]
     #[error("unavailable: {0}")]
     Unavailable(String),
+}
+
+impl Refusal for StoreError {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, StoreError::Unavailable(_))
+    }
 }
 
 /// A stored message in a recipient's inbox.

@@ -9,12 +9,13 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentType, Instance, Lift, Lower, Resource, TypedFunc};
 
 use super::types::{Link, Partner, Profile};
-use crate::call::{CallError, Down};
+use crate::call::{CallError, Down, Refusal};
+use crate::canary::Who;
 use crate::invoke::Call;
 use crate::keyring::Key;
 use crate::policy::Role;
 use crate::pool::{Asked, Face, interface_func};
-use crate::slot::Slot;
+use crate::serving::Slot;
 use crate::state::State;
 
 /// Whom a token is for.
@@ -209,6 +210,12 @@ pub enum TokenError {
     Unavailable(String),
 }
 
+impl Refusal for TokenError {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, TokenError::Unavailable(_))
+    }
+}
+
 /// Which tokens to revoke.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lower)]
 #[component(variant)]
@@ -278,7 +285,7 @@ impl Token {
     ///
     /// No answer: refuse to serve too.
     pub async fn admits_anonymous(&self) -> Result<bool, Down> {
-        let mut call = self.slot.begin().await?;
+        let mut call = self.slot.begin(Who::HOST).await?;
         call.invoke(Access::Read, |funcs| &funcs.admits_anonymous, ()).await
     }
 
@@ -288,7 +295,7 @@ impl Token {
     ///
     /// [`TokenError`] from the plugin, or no answer: refuse then.
     pub async fn issue(&self, holder: Holder, now: u64) -> Result<Issued, CallError<TokenError>> {
-        let mut call = self.slot.begin().await?;
+        let mut call = self.slot.begin(Who::HOST).await?;
         let raw = call.invoke(Access::Read, |funcs| &funcs.issue, (holder, now)).await?;
         Ok(issued(&mut call, raw.map_err(CallError::Answer)?)?)
     }
@@ -314,7 +321,7 @@ impl Token {
         holder: Holder,
         now: u64,
     ) -> Result<Issued, CallError<TokenError>> {
-        let mut call = self.slot.begin().await?;
+        let mut call = self.slot.begin(Who::HOST).await?;
         let raw = call.invoke(Access::Read, |funcs| &funcs.renew, (token_id.to_owned(), holder, now)).await?;
         Ok(issued(&mut call, raw.map_err(CallError::Answer)?)?)
     }
@@ -325,7 +332,7 @@ impl Token {
     ///
     /// [`TokenError`] from the plugin, or no answer: send nothing then.
     pub async fn command_key(&self, token_id: &str, now: u64) -> Result<Key, CallError<TokenError>> {
-        let mut call = self.slot.begin().await?;
+        let mut call = self.slot.begin(Who::HOST).await?;
         let given = call.invoke(Access::Read, |funcs| &funcs.command_key, (token_id.to_owned(), now)).await?;
         let given = given.map_err(CallError::Answer)?;
         let key = call.table()?.delete(given).map_err(|error| Down::Failed(error.to_string()))?;

@@ -26,6 +26,7 @@ fn view(info: &SessionInfo) -> ClientView {
         subscriptions: info.subscriptions as u64,
         queued: info.queued_messages as u64,
         inflight: info.inflight as u64,
+        terminal: None,
     }
 }
 
@@ -56,7 +57,12 @@ pub(super) async fn show(
     State(ctx): State<Ctx>,
     Body(which): Body<ClientKey>,
 ) -> Result<Json<ClientView>, Problem> {
-    Ok(Json(view(&find(broker(&ctx)?, &which)?)))
+    let mut client = view(&find(broker(&ctx)?, &which)?);
+    if let (Some(user), Some(commands)) = (&client.user, &ctx.admin.terminals) {
+        let account = commands.account(user).await;
+        client.terminal = account.map_err(|e| Problem::detailed(Kind::Unavailable, e))?;
+    }
+    Ok(Json(client))
 }
 
 pub(super) async fn kick(

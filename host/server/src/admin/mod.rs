@@ -1,6 +1,6 @@
 //! The admin API: what an operator's verbs ask for, on a unix socket by default (rule 10).
 //!
-//! [`guard`] (token on the network) → a verb in [`plugins`], [`clients`], [`users`], [`tokens`],
+//! [`guard`] (token on the network) → a verb in [`plugins`], [`plugin_acts`], [`clients`], [`users`], [`tokens`],
 //! [`status`]; every verb that changes something goes through [`acts`], which writes it down first.
 
 mod acts;
@@ -8,6 +8,8 @@ mod clients;
 mod commands;
 mod guard;
 pub mod metrics;
+mod plugin_acts;
+mod plugin_wire;
 mod plugins;
 mod status;
 mod tokens;
@@ -15,17 +17,17 @@ mod unix;
 mod users;
 pub mod wire;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware::from_fn_with_state,
-    routing::{get, post, put},
+    routing::{MethodRouter, get, post, put},
 };
 use postern_broker::Broker;
 use postern_bus::Bus;
-use postern_guest::{Runtime, Slots};
+use postern_guest::{MAX_COMPONENT_MIB, Slots};
 use postern_store::Database;
 use tokio_util::task::TaskTracker;
 
@@ -33,10 +35,10 @@ pub use unix::serve_unix;
 
 use crate::{
     audit::Audit,
+    command::Commands,
     config::{NodeRoles, SecretText},
-    listen::wire::ListenerName,
     login::{Kind, Problem},
-    policy::Policy,
+    plugins::Life,
 };
 
 /// Bytes of a request's body.
@@ -46,32 +48,26 @@ const MAX_BODY: usize = 64 * 1024;
 pub struct Admin {
     /// The roles.
     pub slots: Arc<Slots>,
-    /// Grants of the plugins that are activated.
-    pub policy: Arc<Policy>,
-    /// Loads them.
-    pub runtime: Arc<Runtime>,
+    /// What changes which plugin serves.
+    pub life: Arc<Life>,
     /// None on a node that takes no MQTT clients.
     pub broker: Option<Arc<Broker>>,
     /// To the token role, wherever it runs.
     pub bus: Bus,
     /// Commands to terminals.
     pub commands: postern_store::Commands,
+    /// Terminals; None on a node that takes no MQTT clients.
+    pub terminals: Option<Arc<Commands>>,
     /// Asked whether it is there.
     pub database: Database,
-    /// Where `NAME.wasm` are.
-    pub plugin_dir: PathBuf,
     /// The node's.
     pub roles: NodeRoles,
     /// Name and address of each, as they are announced.
     pub listeners: Vec<(&'static str, String)>,
-    /// Those that clients come in through.
-    pub public: Vec<(ListenerName, SocketAddr)>,
     /// What a peer on the network must bring; without one none is let in.
     pub token: Option<SecretText>,
     /// Where every act is written down.
     pub audit: Audit,
-    /// The file that remembers activations.
-    pub activations: PathBuf,
     /// What the end of the node waits for: acts that are begun among it.
     pub tasks: TaskTracker,
 }
@@ -80,8 +76,6 @@ pub struct Admin {
 struct Shared {
     admin: Admin,
     since: Instant,
-    /// One activation at a time.
-    activating: tokio::sync::Mutex<()>,
 }
 
 type Ctx = Arc<Shared>;
@@ -97,18 +91,29 @@ pub struct Routers {
 /// The two routers of a node. The connection's [`crate::listen::http::Peer`] must be among the
 /// extensions.
 pub fn routers(admin: Admin) -> Routers {
-    let ctx = Arc::new(Shared { admin, since: Instant::now(), activating: tokio::sync::Mutex::default() });
+    let ctx = Arc::new(Shared { admin, since: Instant::now() });
     let probes = || {
         Router::new()
             .route("/healthz", get(status::healthz))
             .route("/readyz", get(status::readyz))
             .route("/metrics", get(status::metrics))
     };
+    // One byte more than the largest, so that the check can say so.
+    let most = (MAX_COMPONENT_MIB as usize) << 20;
+    let sent = |route: MethodRouter<Ctx>| route.layer(DefaultBodyLimit::max(most + 1));
     let verbs = probes()
         .route("/v1/status", get(status::status))
         .route("/v1/plugins", get(plugins::list))
-        .route("/v1/plugins/{name}", get(plugins::describe))
-        .route("/v1/plugins/{name}/activate", post(plugins::activate))
+        .route("/v1/plugins/{name}", get(plugins::describe).delete(plugin_acts::remove))
+        .route("/v1/plugins/{name}/logs", get(plugins::logs))
+        .route("/v1/plugins/{name}/activate", post(plugin_acts::activate))
+        .route("/v1/plugins/{name}/promote", post(plugin_acts::promote))
+        .route("/v1/plugins/{name}/rollback", post(plugin_acts::roll_back))
+        .route("/v1/plugins/{name}/pause", post(plugin_acts::pause))
+        .route("/v1/plugins/{name}/resume", post(plugin_acts::resume))
+        .route("/v1/plugins/{name}/validate", post(plugin_acts::validate))
+        .route("/v1/components", sent(post(plugin_acts::install)))
+        .route("/v1/components/validate", sent(post(plugin_acts::validate_sent)))
         .route("/v1/clients", get(clients::list))
         .route("/v1/clients/show", post(clients::show))
         .route("/v1/clients/kick", post(clients::kick))

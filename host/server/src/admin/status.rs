@@ -7,13 +7,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use postern_broker::Stats;
-use postern_guest::{Role, SlotState};
+use postern_guest::{Part, Role, SlotState, Slots};
 use serde_json::json;
 
 use super::{
-    Ctx,
+    Admin, Ctx,
     plugins::serving,
-    wire::{ListenerView, Status},
+    wire::{ListenerView, Status, TerminalsView},
 };
 use crate::policy::is_run_by;
 
@@ -29,6 +29,7 @@ async fn missing(ctx: &Ctx) -> Vec<String> {
     for role in Role::ALL.into_iter().filter(|role| is_run_by(*role, admin.roles)) {
         match admin.slots.info(role).map(|info| info.state) {
             Some(SlotState::Serving) => {}
+            Some(SlotState::Paused) => missing.push(format!("role {role}: the plugin is paused")),
             Some(SlotState::Recovering) => missing.push(format!("role {role}: the plugin is recovering")),
             None => missing.push(format!("role {role}: no plugin serves")),
         }
@@ -55,7 +56,29 @@ pub(super) async fn metrics(State(ctx): State<Ctx>) -> impl IntoResponse {
     if let Some(broker) = &ctx.admin.broker {
         count(broker.stats());
     }
+    ctx.admin.slots.show();
+    weigh(&ctx.admin.slots);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], super::metrics::page())
+}
+
+/// What plugins hold now.
+fn weigh(slots: &Slots) {
+    for info in Role::ALL.into_iter().flat_map(|role| slots.infos(role)) {
+        let name = info.plugin.name().to_owned();
+        let part = if info.part == Part::Main { "all" } else { "canary" };
+        let labels = [("role", info.role.name().to_owned()), ("plugin", name), ("part", part.to_owned())];
+        let gauges = [
+            ("postern_plugin_generation", info.plugin.generation() as f64),
+            ("postern_plugin_instances", f64::from(info.instances)),
+            ("postern_plugin_idle_instances", f64::from(info.idle_instances)),
+            ("postern_plugin_queue", f64::from(info.stats.queue)),
+            ("postern_plugin_memory_bytes", info.plugin.memory_bytes() as f64),
+            ("postern_plugin_peak_memory_bytes", info.plugin.peak_memory_bytes() as f64),
+        ];
+        for (name, value) in gauges {
+            ::metrics::gauge!(name, &labels).set(value);
+        }
+    }
 }
 
 /// The broker counts for itself; this shows it.
@@ -97,6 +120,14 @@ fn count(stats: &Stats) {
     }
 }
 
+/// None where the database does not answer, too: that is among what is missing.
+async fn terminals(admin: &Admin) -> Option<TerminalsView> {
+    let commands = admin.terminals.as_ref()?;
+    let account = commands.accounts_total().await.ok()?;
+    let (plain, tls) = commands.links.count();
+    Some(TerminalsView { plain: plain as u64, tls: tls as u64, account })
+}
+
 pub(super) async fn status(State(ctx): State<Ctx>) -> Json<Status> {
     let admin = &ctx.admin;
     let missing = missing(&ctx).await;
@@ -112,6 +143,7 @@ pub(super) async fn status(State(ctx): State<Ctx>) -> Json<Status> {
         missing,
         clients_connected: admin.broker.as_ref().map_or(0, |broker| broker.stats().connected.get()),
         sessions: admin.broker.as_ref().map_or(0, |broker| broker.stats().sessions.get()),
-        plugins: serving(admin).into_iter().map(|(_, view)| view).collect(),
+        plugins: serving(admin, &admin.life.activated().await).into_iter().map(|(_, view)| view).collect(),
+        terminals: terminals(admin).await,
     })
 }

@@ -4,38 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A plugin that serves.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct PluginView {
-    /// Name, which is also its file's.
-    pub name: String,
-    /// Roles it serves now.
-    pub roles: Vec<String>,
-    /// Its own version.
-    pub version: String,
-    /// Which load it is, counted from 1 since the server started.
-    pub generation: u64,
-    /// `active`, or `failed` while it is left alone after repeated failures.
-    pub state: String,
-    /// The file it was loaded from.
-    pub file: String,
-}
+use crate::command::AccountView;
 
-/// A plugin with what it may do.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct PluginDetail {
-    /// As in the list.
-    #[serde(flatten)]
-    pub plugin: PluginView,
-    /// Interfaces that the policy grants.
-    pub grants: Vec<String>,
-    /// Those of them that it imports.
-    pub used: Vec<String>,
-    /// Keys that the policy grants.
-    pub keys: Vec<String>,
-    /// Bounds: name and value.
-    pub limits: std::collections::BTreeMap<String, u64>,
-}
+pub use super::plugin_wire::*;
 
 /// An MQTT session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,6 +23,9 @@ pub struct ClientView {
     pub queued: u64,
     /// Messages sent to it and not yet acknowledged.
     pub inflight: u64,
+    /// What its user's links carried and cost, when it is a terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<AccountView>,
 }
 
 /// Which session.
@@ -205,4 +179,19 @@ pub struct Status {
     pub sessions: u64,
     /// Plugins that serve.
     pub plugins: Vec<PluginView>,
+    /// Terminals; none on a node that takes no MQTT clients.
+    #[serde(default)]
+    pub terminals: Option<TerminalsView>,
+}
+
+/// All terminals.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TerminalsView {
+    /// Now connected to this node on plain TCP.
+    pub plain: u64,
+    /// The same on TLS.
+    pub tls: u64,
+    /// What they carried and cost.
+    #[serde(flatten)]
+    pub account: AccountView,
 }

@@ -57,9 +57,27 @@ impl AdminClient {
     ) -> anyhow::Result<T> {
         // A body may hold a password: it is wiped.
         let body = body.map(serde_json::to_vec).transpose()?.map(Zeroizing::new).unwrap_or_default();
+        self.exchange(method, path, "application/json", body).await
+    }
+
+    /// Sends a component.
+    ///
+    /// # Errors
+    /// As [`AdminClient::ask`].
+    pub async fn send<T: DeserializeOwned>(&self, path: &str, component: Vec<u8>) -> anyhow::Result<T> {
+        self.exchange(Method::POST, path, "application/wasm", Zeroizing::new(component)).await
+    }
+
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Zeroizing<Vec<u8>>,
+    ) -> anyhow::Result<T> {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "postern");
         if !body.is_empty() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+            request = request.header(header::CONTENT_TYPE, kind);
         }
         if let (AdminAddress::Network(_), Some(token)) = (&self.target.address, &self.target.token) {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));

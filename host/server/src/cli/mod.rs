@@ -2,7 +2,9 @@
 
 mod client;
 mod commands;
+mod plugins;
 mod print;
+mod signing;
 mod target;
 mod users;
 mod verbs;
@@ -15,9 +17,10 @@ use clap::{Parser, Subcommand};
 use crate::{admin, config::Config, logging, serve};
 use client::AdminClient;
 use commands::CommandVerb;
+use plugins::PluginVerb;
 use target::Target;
 use users::UserVerb;
-use verbs::{ClientVerb, PartnerVerb, PluginVerb, TokenVerb};
+use verbs::{ClientVerb, PartnerVerb, TokenVerb};
 
 /// Enterprise push host on MQTT whose rules are WebAssembly.
 #[derive(Debug, Parser)]
@@ -78,8 +81,10 @@ impl Cli {
     /// # Errors
     /// In one line what failed.
     pub fn run(self) -> anyhow::Result<()> {
-        if let Verb::Serve = self.verb {
-            return self.serve();
+        match self.verb {
+            Verb::Serve => return self.serve(),
+            Verb::Plugin(verb) if verb.is_local() => return verb.apply_locally(),
+            _ => {}
         }
         let target = Target::find(
             self.options.admin.as_deref(),

@@ -12,6 +12,15 @@ pub(super) fn line(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// A moment, in ms since the Unix epoch, after RFC 3339 in UTC.
+pub(super) fn time(at: u64) -> String {
+    let at = i128::from(at) * 1_000_000;
+    let Ok(at) = time::OffsetDateTime::from_unix_timestamp_nanos(at) else { return "-".to_owned() };
+    let (date, (hour, minute, second, ms)) = (at.date(), at.to_hms_milli());
+    let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
 /// Prints JSON.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(value)?)

@@ -6,83 +6,14 @@ use hyper::Method;
 
 use super::{
     client::AdminClient,
+    plugins,
     print::{self, printable},
 };
 use crate::{
-    admin::{
-        path_segment,
-        wire::{ClientKey, ClientView, PartnerChange, PluginDetail, PluginView, Status},
-    },
+    admin::wire::{ClientKey, ClientView, PartnerChange, Status},
+    command::AccountView,
     control::wire::{Relation, RevokeTokens, Revoked},
 };
-
-#[derive(Debug, Subcommand)]
-pub(super) enum PluginVerb {
-    /// Plugins that serve, with their roles
-    List,
-    /// One plugin: grants, limits, state
-    Describe {
-        /// Its name
-        name: String,
-    },
-    /// Load NAME.wasm from the plugin folder and have it serve its roles; loads it anew when it serves already
-    Activate {
-        /// Its name
-        name: String,
-    },
-}
-
-impl PluginVerb {
-    pub async fn apply(self, server: &AdminClient) -> anyhow::Result<()> {
-        match self {
-            PluginVerb::List => {
-                let plugins: Vec<PluginView> = server.get("/v1/plugins").await?;
-                if server.json {
-                    return print::json(&plugins);
-                }
-                plugin_table(&plugins)
-            }
-            PluginVerb::Describe { name } => {
-                let detail: PluginDetail =
-                    server.get(&format!("/v1/plugins/{}", path_segment(&name))).await?;
-                if server.json {
-                    return print::json(&detail);
-                }
-                plugin_table(std::slice::from_ref(&detail.plugin))?;
-                print::line(&format!("file    {}", detail.plugin.file))?;
-                print::line(&format!("grants  {}", detail.grants.join(" ")))?;
-                print::line(&format!("used    {}", detail.used.join(" ")))?;
-                print::line(&format!("keys    {}", detail.keys.join(" ")))?;
-                detail
-                    .limits
-                    .iter()
-                    .try_for_each(|(name, value)| print::line(&format!("limit   {name} {value}")))
-            }
-            PluginVerb::Activate { name } => {
-                let path = format!("/v1/plugins/{}/activate", path_segment(&name));
-                let plugin: PluginView = server.ask(Method::POST, &path, None::<&()>).await?;
-                if server.json {
-                    return print::json(&plugin);
-                }
-                let PluginView { name, version, generation, roles, .. } = plugin;
-                print::line(&format!(
-                    "{name} {version} serves {} (generation {generation})",
-                    roles.join(", ")
-                ))
-            }
-        }
-    }
-}
-
-fn plugin_table(plugins: &[PluginView]) -> anyhow::Result<()> {
-    let row = |p: &PluginView| {
-        [p.name.clone(), p.roles.join(","), p.version.clone(), p.generation.to_string(), p.state.clone()]
-    };
-    print::table(
-        ["NAME", "ROLES", "VERSION", "GENERATION", "STATE"],
-        &plugins.iter().map(row).collect::<Vec<_>>(),
-    )
-}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ClientVerb {
@@ -113,7 +44,11 @@ impl ClientVerb {
             ClientVerb::Show(ClientArgs { client_id, user }) => {
                 let key = ClientKey { client_id, user };
                 let client: ClientView = server.ask(Method::POST, "/v1/clients/show", Some(&key)).await?;
-                if server.json { print::json(&client) } else { client_table(&[client]) }
+                if server.json {
+                    return print::json(&client);
+                }
+                client_table(std::slice::from_ref(&client))?;
+                client.terminal.as_ref().map_or(Ok(()), account)
             }
             ClientVerb::Kick(ClientArgs { client_id, user }) => {
                 let key = ClientKey { client_id, user };
@@ -232,5 +167,20 @@ pub(super) async fn status(server: &AdminClient) -> anyhow::Result<()> {
     print::line(&format!("up {} s", status.uptime_secs))?;
     print::line(&format!("clients {} connected, {} sessions", status.clients_connected, status.sessions))?;
     status.listeners.iter().try_for_each(|l| print::line(&format!("listening {} {}", l.name, l.address)))?;
-    plugin_table(&status.plugins)
+    plugins::table(&status.plugins)?;
+    let Some(terminals) = &status.terminals else { return Ok(()) };
+    print::line(&format!("terminals {} on plain, {} on TLS", terminals.plain, terminals.tls))?;
+    account(&terminals.account)
+}
+
+/// What links of terminals carried and cost.
+fn account(account: &AccountView) -> anyhow::Result<()> {
+    let AccountView { plain_secs, tls_secs, plain_bytes, tls_bytes, switches, .. } = account;
+    let AccountView { full_handshakes, resumed_handshakes, always_tls_bytes, saved_bytes, .. } = account;
+    print::line(&format!("  on plain    {plain_secs} s, {plain_bytes} bytes"))?;
+    print::line(&format!("  on TLS      {tls_secs} s, {tls_bytes} bytes"))?;
+    print::line(&format!("  switches    {switches}"))?;
+    print::line(&format!("  handshakes  {full_handshakes} full, {resumed_handshakes} resumed"))?;
+    let (saved, verb) = (saved_bytes.unsigned_abs(), if *saved_bytes < 0 { "more" } else { "less" });
+    print::line(&format!("  always TLS  {always_tls_bytes} bytes; this way {saved} {verb}"))
 }

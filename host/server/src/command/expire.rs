@@ -48,6 +48,7 @@ pub async fn run(commands: Arc<Commands>) {
             _ = tidy.tick() => {
                 let now = clock::now().0;
                 commands.links.tidy(now);
+                commands.write_accounts().await;
                 if let Err(e) = commands.store.purge(now.saturating_sub(KEPT)).await {
                     warn!(error = %e, "commands");
                 }

@@ -4,15 +4,11 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use postern_guest::roles::{encrypt::History, types::Transport};
+use postern_store::SqlError;
 use tracing::warn;
 
 use super::{Commands, RETRY, links::Terminal};
 use crate::clock;
-
-/// What a ping and its answer weigh, in bytes: on IPv4 with timestamps, acknowledgement included.
-const PING: (u32, u32) = (160, 204);
-/// What a switch to TLS and back weighs, in bytes, with a resumed handshake.
-const SWITCH: u32 = 3_700;
 
 impl Commands {
     /// A command that needs TLS was sent, or the terminal has just come in through it: its period begins
@@ -31,8 +27,11 @@ impl Commands {
 
     /// How long it may stay, in ms.
     async fn period(&self, terminal: &Terminal, now: u64) -> Option<u64> {
-        let secure_commands = match self.store.secure_times(&terminal.user).await {
-            Ok(times) => times,
+        let known = async {
+            Ok::<_, SqlError>((self.store.secure_times(&terminal.user).await?, self.weights(terminal).await?))
+        };
+        let (secure_commands, weights) = match known.await {
+            Ok(known) => known,
             Err(e) => {
                 warn!(error = %e, "commands");
                 return None;
@@ -41,9 +40,9 @@ impl Commands {
         let history = History {
             terminal: terminal.user.clone(),
             keep_alive_secs: terminal.query.lock().keep_alive_secs,
-            ping_bytes_plain: PING.0,
-            ping_bytes_tls: PING.1,
-            switch_bytes: SWITCH,
+            ping_bytes_plain: weights.ping_plain,
+            ping_bytes_tls: weights.ping_tls,
+            switch_bytes: weights.switch,
             secure_commands,
             now,
         };

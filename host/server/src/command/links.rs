@@ -15,7 +15,10 @@ use postern_broker::Link;
 use postern_guest::{Key, roles::types::Transport};
 use tokio::sync::{Notify, OnceCell};
 
-use super::format::Query;
+use super::{
+    account::{Accounts, Meter},
+    format::Query,
+};
 
 /// How far back switches count against the limit, in ms.
 const HOUR: u64 = 3_600_000;
@@ -47,6 +50,8 @@ pub struct Terminal {
     pub due: Mutex<Option<(u64, u64)>>,
     /// When its time on TLS is over, in ms since the Unix epoch; `u64::MAX` for not yet.
     pub idle_at: AtomicU64,
+    /// What it carries.
+    pub meter: Mutex<Meter>,
 }
 
 /// An instruction that a terminal has not followed yet, and when to repeat it. It outlives the link: one
@@ -78,6 +83,8 @@ pub struct Links {
     suspects: Mutex<HashMap<String, u64>>,
     /// When each terminal was instructed within the last hour.
     switches: Mutex<HashMap<String, VecDeque<u64>>>,
+    /// What links have carried.
+    pub accounts: Accounts,
 }
 
 impl Links {
@@ -102,6 +109,12 @@ impl Links {
         let terminal = Arc::new(new);
         if let Some(former) = by_user.insert(terminal.user.clone(), terminal.clone()) {
             self.forget_due(&former);
+            if Arc::ptr_eq(&former.link, &terminal.link) {
+                // It has signed in again: what its socket carried is counted once.
+                std::mem::swap(&mut *former.meter.lock(), &mut *terminal.meter.lock());
+            } else {
+                self.accounts.ended(&former);
+            }
         }
         Some(terminal)
     }
@@ -113,7 +126,18 @@ impl Links {
             && let Some(terminal) = by_user.remove(user)
         {
             self.forget_due(&terminal);
+            self.accounts.ended(&terminal);
         }
+    }
+
+    /// All that are here.
+    pub fn all(&self) -> Vec<Arc<Terminal>> {
+        self.by_user.lock().values().cloned().collect()
+    }
+
+    /// Whether a terminal was told to come in through `transport`, and has not yet.
+    pub fn is_ordered(&self, user: &str, transport: Transport) -> bool {
+        self.orders.lock().get(user).is_some_and(|order| order.to == transport && order.times > 0)
     }
 
     fn forget_due(&self, terminal: &Terminal) {

@@ -10,6 +10,7 @@
 //! The state of a command is in the store and nowhere else: a node that is killed takes up there.
 
 pub mod accept;
+mod account;
 pub mod ask;
 mod crash;
 mod decide;
@@ -40,6 +41,7 @@ use crate::{
     control::{ingest::Ingest, people::People, push::Push},
 };
 
+pub use account::{AccountView, Socket};
 pub use expire::{look_after, run as expire};
 pub use links::Links;
 

@@ -10,8 +10,8 @@ use postern_broker::Link;
 use postern_guest::roles::types::Transport;
 use tokio::sync::OnceCell;
 
-use super::{Commands, format::Query, links::Terminal};
-use crate::{control::ingest::Outcome, mqtt::publish::Sender};
+use super::{Commands, account::Meter, format::Query, links::Terminal};
+use crate::{clock, control::ingest::Outcome, mqtt::publish::Sender};
 
 impl Commands {
     /// Notes the terminal's link: at once, so that what comes behind the query finds it.
@@ -30,7 +30,9 @@ impl Commands {
         let (Some(profile), Some(token_id)) = (&sender.profile, sender.token_id()) else {
             return Err(Outcome::Refused("only a terminal that has logged in may ask".to_owned()));
         };
+        let switched = self.links.is_ordered(&profile.user, sender.transport);
         let terminal = self.links.came(Terminal {
+            meter: Mutex::new(Meter::new(sender.socket, sender.transport, clock::now().0)),
             user: profile.user.clone(),
             token_id: token_id.to_owned(),
             link: link.clone(),
@@ -46,6 +48,7 @@ impl Commands {
         let Some(terminal) = terminal else {
             return Err(Outcome::Refused("another device of this terminal is connected".to_owned()));
         };
+        terminal.meter.lock().begin(switched);
         if terminal.transport == Transport::Tls {
             self.links.satisfied(&terminal.user);
         }

@@ -11,5 +11,6 @@ pub mod http;
 pub mod strangers;
 pub mod tls;
 pub mod tls_stream;
+pub mod traffic;
 pub mod websocket;
 pub mod wire;

@@ -74,12 +74,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         };
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
         // Whether a terminal's visits are worth it depends on this.
-        let kind = match stream.tls.handshake_kind() {
-            Some(HandshakeKind::Resumed) => "resumed",
-            _ => "full",
-        };
+        let kind = if stream.is_resumed() { "resumed" } else { "full" };
         metrics::counter!("postern_tls_handshakes_total", "kind" => kind).increment(1);
         Ok(stream)
+    }
+
+    /// Whether the handshake resumed an earlier one.
+    pub fn is_resumed(&self) -> bool {
+        self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// What is underneath.
+    pub fn socket(&self) -> &S {
+        &self.socket
     }
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

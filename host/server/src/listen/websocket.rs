@@ -27,6 +27,13 @@ pub struct WsBytes<S> {
     unread: Bytes,
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> WsBytes<S> {
+    /// What is underneath.
+    pub fn stream(&self) -> &S {
+        self.inner.get_ref()
+    }
+}
+
 /// Answers the HTTP upgrade; the client must offer the sub-protocol `mqtt` [MQTT-6.0.0-3], and be no
 /// page of a foreign origin.
 ///

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
+    os::fd::{AsRawFd, RawFd},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -89,6 +90,17 @@ macro_rules! each {
 }
 
 impl Wire {
+    /// Its socket's descriptor, and whether its TLS handshake resumed an earlier one; None on plain.
+    pub fn socket(&self) -> (RawFd, Option<bool>) {
+        let of_tls = |tls: &TlsStream<TcpStream>| (tls.socket().as_raw_fd(), Some(tls.is_resumed()));
+        match self {
+            Wire::Tcp(tcp) => (tcp.as_raw_fd(), None),
+            Wire::Ws(ws) => (ws.stream().as_raw_fd(), None),
+            Wire::Tls(tls) => of_tls(tls),
+            Wire::Wss(ws) => of_tls(ws.stream()),
+        }
+    }
+
     /// Reads what is there into `buf`; `Ok(0)` is the end.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(buf);

@@ -19,7 +19,9 @@ use super::{
     live::SignIn,
     publish::Sender,
 };
-use crate::{clock, control::cursors::Device, listen::wire::Origin, node::Node, refuse::Refusal};
+use crate::{
+    clock, command::Socket, control::cursors::Device, listen::wire::Origin, node::Node, refuse::Refusal,
+};
 
 /// A peer that has said what it speaks; the framing around it may still send.
 struct Asking<'a> {
@@ -157,7 +159,9 @@ async fn open(
     let signed_in = node.live.sign_in(names, &key, grant.expires_at, since);
     let signed_in = signed_in.map_err(|_| Refusal::BadCredentials("revoked"))?;
     let sender = Sender::new(key.clone(), profile, partners, rights, transport(origin.listener));
-    let sender = Arc::new(sender.signed_in(&signed_in));
+    let (descriptor, resumed) = peer.conn.socket();
+    let socket = Socket { descriptor, peer: origin.peer, resumed };
+    let sender = Arc::new(sender.over(Some(socket)).signed_in(&signed_in));
 
     // No await from here on: a session that is open has a pump.
     let now = clock::now();

@@ -7,6 +7,7 @@ use std::{
     cell::RefCell,
     future::poll_fn,
     io,
+    os::fd::RawFd,
     task::{Context, Poll, ready},
 };
 
@@ -70,6 +71,11 @@ impl Framed {
     pub fn learn(&mut self, version: Version, max_packet_size: Option<u32>) {
         self.decoder.version = Some(version);
         self.peer_takes = max_packet_size.unwrap_or(u32::MAX);
+    }
+
+    /// The socket underneath, and whether its TLS handshake resumed an earlier one; None on plain.
+    pub fn socket(&self) -> (RawFd, Option<bool>) {
+        self.wire.socket()
     }
 
     /// The peer has signed in: packets up to the configured size.

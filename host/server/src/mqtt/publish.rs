@@ -15,7 +15,7 @@ use postern_broker::{
     wire::{MessageProperties, QoS, Text, payload_is_as_declared},
 };
 use postern_guest::{
-    CallError, Down, FailureRule,
+    CallError, Down, FailureRule, Who,
     roles::{
         classify::{self, Class, ClassifyError, Facts, Verdict},
         store::{self, Address as StoreAddress, Class as StoredClass},
@@ -27,7 +27,7 @@ use ulid::Ulid;
 use super::{addressee::ask_members, live::SignIn, rights::Rights};
 use crate::{
     clock,
-    command::ask::Verb,
+    command::{Socket, ask::Verb},
     control::{
         ingest::{Delivery, Incoming},
         stored::encode_properties,
@@ -52,6 +52,8 @@ pub struct Sender {
     pub rights: Arc<Rights>,
     /// The link's transport.
     pub transport: Transport,
+    /// Its link's socket; none for what speaks without a link, such as a will after a restart.
+    pub socket: Option<Socket>,
     /// What it signed in with: a will outlives its link.
     signed_in: Option<Arc<SignIn>>,
     memo: Mutex<Vec<Memo>>,
@@ -103,7 +105,15 @@ impl Sender {
     ) -> Self {
         let (as_classify_sees, memo) = Default::default();
         let profile = profile.map(Box::new);
-        Sender { key, profile, as_classify_sees, partners, rights, transport, signed_in: None, memo }
+        let (socket, signed_in) = (None, None);
+        Sender { key, profile, as_classify_sees, partners, rights, transport, socket, signed_in, memo }
+    }
+
+    /// The same, over this socket.
+    #[must_use]
+    pub fn over(mut self, socket: Option<Socket>) -> Self {
+        self.socket = socket;
+        self
     }
 
     fn as_classify_sees(&self) -> &Arc<classify::SenderFacts> {
@@ -190,14 +200,20 @@ impl Sender {
         self.go_on(node, arrived, verdict.class, from, verdict.payload, now)
     }
 
+    /// Whose generation of a plugin decides.
+    fn who(&self) -> Who<'_> {
+        let user = self.profile.as_ref().map(|profile| profile.user.as_str());
+        Who { user, client: Some(&self.key.client_id) }
+    }
+
     fn remembered(&self, node: &Node, topic: &TopicName) -> Option<Class> {
         let memo = self.memo.lock();
         let found = memo.iter().find(|m| m.topic == *topic)?;
-        (found.generation == node.slots.classify().generation()).then_some(found.class)
+        (found.generation == node.slots.classify().generation(self.who())).then_some(found.class)
     }
 
     fn remember(&self, node: &Node, topic: TopicName, class: Class) {
-        let generation = node.slots.classify().generation();
+        let generation = node.slots.classify().generation(self.who());
         let mut memo = self.memo.lock();
         memo.retain(|m| m.generation == generation && m.topic != topic);
         if memo.len() >= MEMOS {

@@ -119,7 +119,7 @@ impl Pump {
         let partners = grant.partners.into_iter().map(Into::into).collect();
         let transport = self.sender.transport;
         let sender = Sender::new(self.sender.key.clone(), profile, partners, rights, transport);
-        self.sender = Arc::new(sender.signed_in(&signed_in));
+        self.sender = Arc::new(sender.over(self.sender.socket).signed_in(&signed_in));
         self.signed_in = Some(signed_in);
         self.withdraw_forbidden();
         self.welcome();

@@ -1,0 +1,182 @@
+//! `postern plugin …`: what changes something. Each is an act of the audit log.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    body::Bytes,
+    extract::{Path, State},
+};
+use postern_guest::{Canary, Report};
+use tracing::debug;
+
+use super::{
+    Ctx,
+    acts::act,
+    plugins::view,
+    wire::{ActivatePlugin, PluginView, ReportView},
+};
+use crate::{
+    listen::http::Peer,
+    login::{Body, Kind, Problem},
+    plugins::{Digest, Refused, Serves},
+};
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Problem {
+        let kind = match &refused {
+            Refused::NotFound(_) => Kind::NotFound,
+            Refused::Unfit(_) => Kind::Refused,
+            Refused::Conflict(_) => Kind::Conflict,
+            Refused::Failed(_) => Kind::Internal,
+        };
+        Problem::detailed(kind, refused)
+    }
+}
+
+fn serves(serves: &Serves, state: &str) -> PluginView {
+    view(&serves.plugin, &serves.roles, state)
+}
+
+pub(super) async fn activate(
+    State(ctx): State<Ctx>,
+    Extension(peer): Extension<Peer>,
+    Path(name): Path<String>,
+    Body(how): Body<ActivatePlugin>,
+) -> Result<Json<PluginView>, Problem> {
+    let part = how.canary.as_deref().map(str::parse::<Canary>).transpose();
+    let part = part.map_err(|e| Problem::detailed(Kind::Invalid, e))?;
+    let (work, target, detail) = (ctx.clone(), name.clone(), how.canary.clone().unwrap_or_default());
+    let state = if part.is_some() { "canary" } else { "active" };
+    let done = act(&ctx, peer, "plugin.activate", &target, &detail, async move {
+        Ok(serves(&work.admin.life.activate(&name, part).await?, state))
+    });
+    let mut plugin = done.await?;
+    plugin.part = how.canary;
+    Ok(Json(plugin))
+}
+
+pub(super) async fn promote(
+    State(ctx): State<Ctx>,
+    Extension(peer): Extension<Peer>,
+    Path(name): Path<String>,
+) -> Result<Json<PluginView>, Problem> {
+    let (work, target) = (ctx.clone(), name.clone());
+    let done = act(&ctx, peer, "plugin.promote", &target, "", async move {
+        Ok(serves(&work.admin.life.promote(&name).await?, "active"))
+    });
+    done.await.map(Json)
+}
+
+pub(super) async fn roll_back(
+    State(ctx): State<Ctx>,
+    Extension(peer): Extension<Peer>,
+    Path(name): Path<String>,
+) -> Result<Json<PluginView>, Problem> {
+    let (work, target) = (ctx.clone(), name.clone());
+    let done = act(&ctx, peer, "plugin.rollback", &target, "", async move {
+        Ok(serves(&work.admin.life.roll_back(&name).await?, "active"))
+    });
+    done.await.map(Json)
+}
+
+pub(super) async fn remove(
+    State(ctx): State<Ctx>,
+    Extension(peer): Extension<Peer>,
+    Path(name): Path<String>,
+) -> Result<Json<()>, Problem> {
+    let (work, target) = (ctx.clone(), name.clone());
+    let done =
+        act(
+            &ctx,
+            peer,
+            "plugin.remove",
+            &target,
+            "",
+            async move { Ok(work.admin.life.remove(&name).await?) },
+        );
+    done.await.map(Json)
+}
+
+pub(super) async fn pause(
+    state: State<Ctx>,
+    peer: Extension<Peer>,
+    name: Path<String>,
+) -> Result<Json<()>, Problem> {
+    set_paused(state, peer, name, "plugin.pause", true).await
+}
+
+pub(super) async fn resume(
+    state: State<Ctx>,
+    peer: Extension<Peer>,
+    name: Path<String>,
+) -> Result<Json<()>, Problem> {
+    set_paused(state, peer, name, "plugin.resume", false).await
+}
+
+async fn set_paused(
+    State(ctx): State<Ctx>,
+    Extension(peer): Extension<Peer>,
+    Path(name): Path<String>,
+    verb: &'static str,
+    paused: bool,
+) -> Result<Json<()>, Problem> {
+    let (work, target) = (ctx.clone(), name.clone());
+    let done =
+        act(&ctx, peer, verb, &target, "", async move { Ok(work.admin.life.pause(&name, paused).await?) });
+    done.await.map(Json)
+}
+
+/// A component that is sent is checked, and put into the plugin folder.
+pub(super) async fn install(
+    State(ctx): State<Ctx>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> Result<Json<ReportView>, Problem> {
+    let (work, source) = (ctx.clone(), Arc::<[u8]>::from(&body[..]));
+    let target = Digest::of(&source).to_string();
+    let done = act(&ctx, peer, "plugin.install", &target, "", async move {
+        Ok(report(work.admin.life.install(source).await?))
+    });
+    done.await.map(Json)
+}
+
+/// A component that is sent is checked; nothing of it stays.
+pub(super) async fn validate_sent(State(ctx): State<Ctx>, body: Bytes) -> Json<ReportView> {
+    let path = std::path::Path::new("this file");
+    Json(report(ctx.admin.life.examine(path, Arc::from(&body[..])).await))
+}
+
+/// The same with a file of the plugin folder.
+pub(super) async fn validate(
+    State(ctx): State<Ctx>,
+    Path(name): Path<String>,
+) -> Result<Json<ReportView>, Problem> {
+    let life = &ctx.admin.life;
+    let path = life.file_of(&name)?;
+    let source = postern_guest::read_component(&path).await;
+    let source = source.map_err(|reason| {
+        debug!(%reason, "validate");
+        Problem::detailed(Kind::NotFound, format!("{}: {reason}", path.display()))
+    })?;
+    Ok(Json(report(life.examine(&path, source).await)))
+}
+
+fn report(report: Report) -> ReportView {
+    ReportView {
+        name: report.name,
+        version: report.version,
+        roles: report.roles.iter().map(|role| role.name().to_owned()).collect(),
+        imports: report.imports.into_iter().collect(),
+        digest: Digest::new(&report.digest).into(),
+        size_bytes: report.size as u64,
+        memory_bytes: report.memory as u64,
+        took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
+        call_ns: report
+            .calls
+            .iter()
+            .map(|(role, took)| (role.name().to_owned(), u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)))
+            .collect(),
+        reasons: report.reasons.iter().map(ToString::to_string).collect(),
+    }
+}

@@ -1,0 +1,298 @@
+//! `postern plugin …`.
+
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use hyper::Method;
+use postern_guest::MAX_COMPONENT_MIB;
+
+use super::{
+    client::AdminClient,
+    print::{self, printable},
+    signing,
+};
+use crate::admin::{
+    path_segment,
+    wire::{ActivatePlugin, GenerationView, LogPage, LogView, PluginDetail, PluginView, ReportView},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginVerb {
+    /// Plugins that serve, with their roles; what served before; what the plugin folder offers
+    List,
+    /// One plugin: grants, limits, what its generations do and cost
+    Describe {
+        /// Its name
+        name: String,
+    },
+    /// Check a file, or NAME.wasm of the plugin folder, and say all that is wrong with it
+    Validate {
+        /// A file, or a name
+        what: String,
+    },
+    /// Check a file and put it into the plugin folder
+    Install {
+        /// The file
+        file: PathBuf,
+    },
+    /// Load NAME.wasm from the plugin folder and have it serve its roles; loads it anew when it serves already
+    Activate {
+        /// Its name
+        name: String,
+        /// For a part of the clients: a share such as 10%, user:PATTERN or client:PATTERN
+        #[arg(long, value_name = "PART")]
+        canary: Option<String>,
+    },
+    /// Have a canary serve everybody
+    Promote {
+        /// Its name
+        name: String,
+    },
+    /// Have what served before serve again, or end a canary
+    Rollback {
+        /// The name of what is to go
+        name: String,
+    },
+    /// Take NAME.wasm out of the plugin folder, and forget it as what served before
+    Remove {
+        /// Its name
+        name: String,
+    },
+    /// Let no call through to a plugin; callers get what the role's failure rule says
+    Pause {
+        /// Its name
+        name: String,
+    },
+    /// End a pause
+    Resume {
+        /// Its name
+        name: String,
+    },
+    /// The last lines that a plugin has logged, and the host about it
+    Logs {
+        /// Its name
+        name: String,
+        /// Only what matters at least so much: debug, info, warn, error
+        #[arg(long)]
+        level: Option<String>,
+        /// Go on with what comes
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Make a key pair to sign plugins with
+    Keygen {
+        /// Where to put the private key
+        file: PathBuf,
+    },
+    /// Sign a plugin's file, in place
+    Sign {
+        /// The file
+        file: PathBuf,
+        /// The private key that `keygen` made
+        #[arg(long)]
+        key: PathBuf,
+    },
+}
+
+impl PluginVerb {
+    /// Whether it needs no server.
+    pub fn is_local(&self) -> bool {
+        matches!(self, PluginVerb::Keygen { .. } | PluginVerb::Sign { .. })
+    }
+
+    /// Does what needs no server.
+    pub fn apply_locally(self) -> anyhow::Result<()> {
+        match self {
+            PluginVerb::Keygen { file } => signing::keygen(&file),
+            PluginVerb::Sign { file, key } => signing::sign(&file, &key),
+            _ => bail!("this needs a server"),
+        }
+    }
+
+    pub async fn apply(self, server: &AdminClient) -> anyhow::Result<()> {
+        match self {
+            PluginVerb::List => {
+                let plugins: Vec<PluginView> = server.get("/v1/plugins").await?;
+                if server.json { print::json(&plugins) } else { table(&plugins) }
+            }
+            PluginVerb::Describe { name } => {
+                let detail: PluginDetail = server.get(&path(&name, "")).await?;
+                if server.json { print::json(&detail) } else { describe(&detail) }
+            }
+            PluginVerb::Validate { what } => {
+                let file = Path::new(&what);
+                let found: ReportView = if file.exists() || what.contains(['/', '.']) {
+                    server.send("/v1/components/validate", component(file)?).await?
+                } else {
+                    server.ask(Method::POST, &path(&what, "/validate"), None::<&()>).await?
+                };
+                report(&found, server.json)?;
+                if found.reasons.is_empty() { Ok(()) } else { bail!("{what} cannot serve") }
+            }
+            PluginVerb::Install { file } => {
+                let found: ReportView = server.send("/v1/components", component(&file)?).await?;
+                if server.json {
+                    return print::json(&found);
+                }
+                report(&found, false)?;
+                let name = found.name.unwrap_or_default();
+                print::line(&format!("{name} is installed; `postern plugin activate {name}` lets it serve"))
+            }
+            PluginVerb::Activate { name, canary } => {
+                let how = ActivatePlugin { canary };
+                let plugin: PluginView =
+                    server.ask(Method::POST, &path(&name, "/activate"), Some(&how)).await?;
+                serves(server, &plugin)
+            }
+            PluginVerb::Promote { name } => {
+                serves(server, &server.ask(Method::POST, &path(&name, "/promote"), None::<&()>).await?)
+            }
+            PluginVerb::Rollback { name } => {
+                serves(server, &server.ask(Method::POST, &path(&name, "/rollback"), None::<&()>).await?)
+            }
+            PluginVerb::Remove { name } => done(server, Method::DELETE, &name, "", "removed").await,
+            PluginVerb::Pause { name } => done(server, Method::POST, &name, "/pause", "paused").await,
+            PluginVerb::Resume { name } => done(server, Method::POST, &name, "/resume", "serves again").await,
+            PluginVerb::Logs { name, level, follow } => logs(server, &name, level.as_deref(), follow).await,
+            PluginVerb::Keygen { .. } | PluginVerb::Sign { .. } => self.apply_locally(),
+        }
+    }
+}
+
+fn path(name: &str, verb: &str) -> String {
+    format!("/v1/plugins/{}{verb}", path_segment(name))
+}
+
+async fn done(
+    server: &AdminClient,
+    method: Method,
+    name: &str,
+    verb: &str,
+    told: &str,
+) -> anyhow::Result<()> {
+    let _: () = server.ask(method, &path(name, verb), None::<&()>).await?;
+    if server.json { print::json(&()) } else { print::line(&format!("{} {told}", printable(name))) }
+}
+
+/// A component's file, of a size that the server takes.
+fn component(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let named = || file.display().to_string();
+    let opened = fs::File::open(file).with_context(named)?;
+    if !opened.metadata().with_context(named)?.is_file() {
+        bail!("{}: not a regular file", named());
+    }
+    let most = MAX_COMPONENT_MIB << 20;
+    let mut bytes = Vec::new();
+    opened.take(most + 1).read_to_end(&mut bytes).with_context(named)?;
+    if bytes.len() as u64 > most {
+        bail!("{}: larger than {MAX_COMPONENT_MIB} MiB", named());
+    }
+    Ok(bytes)
+}
+
+pub(super) fn table(plugins: &[PluginView]) -> anyhow::Result<()> {
+    let row = |p: &PluginView| {
+        let state = p.part.as_ref().map_or_else(|| p.state.clone(), |part| format!("{} {part}", p.state));
+        [
+            p.name.clone(),
+            p.roles.join(","),
+            p.version.clone(),
+            if p.generation == 0 { String::new() } else { p.generation.to_string() },
+            state,
+            p.chosen_by.clone().unwrap_or_default(),
+        ]
+    };
+    print::table(
+        ["NAME", "ROLES", "VERSION", "GENERATION", "STATE", "BY"],
+        &plugins.iter().map(row).collect::<Vec<_>>(),
+    )?;
+    plugins.iter().filter_map(|p| p.why.as_ref()).try_for_each(|why| print::line(&printable(why)))
+}
+
+fn serves(server: &AdminClient, plugin: &PluginView) -> anyhow::Result<()> {
+    if server.json {
+        return print::json(plugin);
+    }
+    let PluginView { name, version, generation, roles, part, .. } = plugin;
+    let part = part.as_ref().map(|part| format!(" for {part}")).unwrap_or_default();
+    print::line(&format!("{name} {version} serves {}{part} (generation {generation})", roles.join(", ")))
+}
+
+fn describe(detail: &PluginDetail) -> anyhow::Result<()> {
+    table(std::slice::from_ref(&detail.plugin))?;
+    print::line(&format!("file    {}", detail.plugin.file))?;
+    print::line(&format!("sha256  {}", detail.plugin.digest))?;
+    print::line(&format!("grants  {}", detail.grants.join(" ")))?;
+    print::line(&format!("used    {}", detail.used.join(" ")))?;
+    print::line(&format!("keys    {}", detail.keys.join(" ")))?;
+    for (name, value) in &detail.limits {
+        print::line(&format!("limit   {name} {value}"))?;
+    }
+    let us = |us: Option<u64>| us.map_or("-".to_owned(), |us| format!("{us} µs"));
+    for it in &detail.generations {
+        let GenerationView { generation, version, role, state, instances, idle_instances, queue, .. } = it;
+        let part = it.part.as_ref().map(|part| format!(" {part}")).unwrap_or_default();
+        print::line(&format!("generation {generation}, {version}, {role}: {state}{part}"))?;
+        let calls = it.calls.iter().filter(|(_, count)| **count > 0);
+        let calls: Vec<String> = calls.map(|(outcome, count)| format!("{count} {outcome}")).collect();
+        print::line(&format!(
+            "  calls      {}",
+            if calls.is_empty() { "none".to_owned() } else { calls.join(", ") }
+        ))?;
+        print::line(&format!("  latency    p50 {}, p99 {}", us(it.p50_us), us(it.p99_us)))?;
+        print::line(&format!("  CPU        {} ms", it.cpu_us / 1_000))?;
+        print::line(&format!("  instances  {instances}, {idle_instances} idle; {queue} calls wait"))?;
+        let kib = |bytes: u64| bytes.div_ceil(1 << 10);
+        let (now, peak) = (kib(it.memory_bytes), kib(it.peak_memory_bytes));
+        print::line(&format!("  memory     {now} KiB, at most {peak} KiB"))?;
+    }
+    Ok(())
+}
+
+fn report(found: &ReportView, json: bool) -> anyhow::Result<()> {
+    if json {
+        return print::json(found);
+    }
+    if let (Some(name), Some(version)) = (&found.name, &found.version) {
+        print::line(&format!("{name} {version} for {}", found.roles.join(", ")))?;
+        print::line(&format!("imports  {}", found.imports.join(" ")))?;
+    }
+    print::line(&format!("sha256   {}", found.digest))?;
+    let kib = |bytes: u64| bytes.div_ceil(1 << 10);
+    let (size, memory) = (kib(found.size_bytes), kib(found.memory_bytes));
+    print::line(&format!("size     {size} KiB; an instance has {memory} KiB of memory"))?;
+    for (role, ns) in &found.call_ns {
+        print::line(&format!("call     {role}: {:.1} µs", *ns as f64 / 1_000.0))?;
+    }
+    print::line(&format!("checked  in {} ms", found.took_ms))?;
+    found.reasons.iter().try_for_each(|reason| print::line(&format!("wrong    it {}", printable(reason))))
+}
+
+async fn logs(server: &AdminClient, name: &str, level: Option<&str>, follow: bool) -> anyhow::Result<()> {
+    let level = level.map(|level| format!("&level={}", path_segment(level))).unwrap_or_default();
+    let mut after = 0;
+    loop {
+        let wait = follow && after > 0;
+        let page: LogPage =
+            server.get(&path(name, &format!("/logs?after={after}&wait={wait}{level}"))).await?;
+        for LogView { seq, at, level, text } in &page.lines {
+            after = after.max(*seq);
+            if server.json {
+                print::line(&serde_json::to_string(
+                    &serde_json::json!({ "seq": seq, "at": at, "level": level, "text": text }),
+                )?)?;
+            } else {
+                print::line(&format!("{} {level:5} {}", print::time(*at), printable(text)))?;
+            }
+        }
+        if !follow {
+            return Ok(());
+        }
+        after = after.max(1); // from now on it waits
+    }
+}

@@ -1,0 +1,78 @@
+//! A new generation on probation: when it fails too often, what served before serves again.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use postern_guest::{Role, SlotInfo, SlotState};
+use tracing::{error, warn};
+
+use super::life::Life;
+use crate::audit::Audit;
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// Calls before a share of them says anything.
+const ENOUGH: u64 = 20;
+
+/// A generation that has just begun to serve.
+#[derive(Clone, Debug)]
+pub struct Probation {
+    /// The plugin's name.
+    pub name: String,
+    /// Which load of it.
+    pub generation: u64,
+    /// Where it serves.
+    pub roles: Vec<Role>,
+    /// When it has proved itself.
+    pub until: Instant,
+}
+
+/// Watches new generations until it is stopped.
+pub async fn watch(life: Arc<Life>, audit: Audit) {
+    let mut interval = tokio::time::interval(LOOK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        for probation in life.on_probation(Instant::now()).await {
+            let most = life.policy.activation.max_fault_percent;
+            let infos = probation.roles.iter().flat_map(|role| life.slots.infos(*role));
+            let mut serving = infos.filter(|info| info.plugin.generation() == probation.generation);
+            if let Some(why) = serving.find_map(|info| failing(&info, most)) {
+                roll_back(&life, &audit, &probation.name, &why).await;
+            }
+        }
+    }
+}
+
+async fn roll_back(life: &Life, audit: &Audit, name: &str, why: &str) {
+    warn!(plugin = name, why, "plugin fails on probation");
+    // It goes even when that cannot be written down: it does harm now.
+    let act = audit.begin("server", "plugin.rollback", name, why).await;
+    let done = life.roll_back(name).await;
+    let outcome = match &done {
+        Ok(_) => ("done", String::new()),
+        Err(refused) => ("failed", refused.to_string()),
+    };
+    if let Err(refused) = done {
+        error!(plugin = name, %refused, "it could not be rolled back");
+        life.leave_probation(name).await;
+    }
+    match act {
+        Ok(act) => act.end(outcome.0, &outcome.1).await,
+        Err(e) => error!(error = %e, "audit log"),
+    }
+}
+
+/// Why a generation has failed its probation, if it has.
+fn failing(info: &SlotInfo, most_percent: u8) -> Option<String> {
+    if info.state == SlotState::Recovering {
+        return Some(format!("role {}: it failed again and again", info.role));
+    }
+    let (calls, faults) = (info.stats.calls(), info.stats.faults());
+    if calls < ENOUGH || faults * 100 <= calls * u64::from(most_percent) {
+        return None;
+    }
+    Some(format!("role {}: {faults} of {calls} calls failed", info.role))
+}
