@@ -75,9 +75,10 @@ fn newest(folder: &Path) -> Result<Option<SystemTime>> {
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry?.path();
         let about = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let is_made = ["node_modules", "__pycache__", ".venv"].iter().any(|made| path.ends_with(made));
+        let is_no_source =
+            ["node_modules", "__pycache__", ".venv", "README.md"].iter().any(|n| path.ends_with(n));
         let changed = match about.is_dir() {
-            _ if is_made => None,
+            _ if is_no_source => None,
             true => self::newest(&path)?,
             false => Some(about.modified()?),
         };
@@ -101,6 +102,7 @@ fn c(root: &Path, folder: &Path, out: &Path) -> Result<()> {
         let mut cargo = sh::cargo();
         cargo.args(["install", "--quiet", "--locked", "--debug", "--force", "--version", WIT_BINDGEN]);
         cargo.args(["--no-default-features", "--features", "c", "wit-bindgen-cli", "--root"]).arg(&home);
+        cargo.env("CARGO_PROFILE_DEV_DEBUG", "false"); // 150 MB of it
         sh::run("cargo install wit-bindgen-cli", &mut cargo)?;
         setup::stamp(&home, WIT_BINDGEN)?;
     }
@@ -118,7 +120,7 @@ fn js(root: &Path, folder: &Path, out: &Path) -> Result<()> {
         fs::copy(folder.join(file), home.join(file)).context(file)?;
     }
     if !setup::is_stamped(&home, &lock) {
-        println!("Fetching componentize-js from npm (60 MB, 210 MB on disk) into target/plugin-tools/js");
+        println!("Fetching componentize-js from npm (210 MB on disk) into target/plugin-tools/js");
         let mut npm = Command::new("npm");
         npm.args(["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&home);
         sh::run("npm ci", &mut npm)?;
