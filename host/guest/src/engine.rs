@@ -147,7 +147,7 @@ impl Runtime {
 }
 
 /// The calling thread runs when those that serve leave it room: a large plugin compiles for seconds.
-fn give_way() {
+pub(crate) fn give_way() {
     // Without it compiling takes its share of the machine, which is no reason to refuse.
     if let Err(error) = rustix::process::setpriority_process(None, 19) {
         tracing::debug!(%error, "priority of the compiler");

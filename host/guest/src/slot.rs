@@ -7,6 +7,7 @@ use crate::plugin::Plugin;
 use crate::policy::Role;
 use crate::roles::{Classify, Encrypt, Login, Store, Token};
 use crate::serving::{AnySlot, Part, SlotInfo};
+use crate::watch::Watch;
 
 /// One slot for each role. Shared by all who call; swapped under their feet. Swaps of one role must
 /// not overlap.
@@ -126,6 +127,15 @@ impl Slots {
     /// All generations that serve a role now, the main one first.
     pub fn infos(&self, role: Role) -> Vec<SlotInfo> {
         self.slot(role).infos()
+    }
+
+    /// Copies of a role's live calls; None for roles whose calls have effects.
+    pub fn watch(&self, role: Role) -> Option<&Arc<Watch>> {
+        match role {
+            Role::Classify => Some(&self.classify.watch),
+            Role::Encrypt => Some(&self.encrypt.watch),
+            Role::Login | Role::Token | Role::Store => None,
+        }
     }
 
     /// Brings the metrics up to date.

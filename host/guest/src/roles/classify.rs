@@ -16,6 +16,7 @@ use crate::policy::Role;
 use crate::pool::{Face, Warm};
 use crate::serving::Slot;
 use crate::state::State;
+use crate::watch::{Call, Message, Watch};
 
 /// Generated from `wit/classify`, borrowing what it is given. The types of `postern:host/types` are
 /// the host's own, so that the facts need no conversion.
@@ -164,6 +165,7 @@ impl Face for Funcs {
 #[derive(Default)]
 pub struct Classify {
     pub(crate) slot: Slot<Funcs>,
+    pub(crate) watch: Arc<Watch>,
 }
 
 impl Classify {
@@ -175,6 +177,7 @@ impl Classify {
     /// [`ClassifyError`] from the plugin, or no answer: the failure rule of the role applies.
     #[inline]
     pub fn classify(&self, facts: &Facts<'_>) -> Result<Verdict, CallError<ClassifyError>> {
+        let watched = self.watch.began();
         let answer = self.slot.call(facts.who(), |warm: &mut Warm<Funcs>| {
             warm.store.data_mut().sender = facts.sender.cloned();
             let answer =
@@ -182,11 +185,15 @@ impl Classify {
             warm.store.data_mut().sender = None;
             answer
         });
-        match answer {
+        let answer = match answer {
             Ok(verdict) => Ok(verdict.into()),
-            Err(CallError::Answer(error)) => Err(CallError::Answer(error.into())),
-            Err(CallError::Down(down)) => Err(CallError::Down(down)),
+            Err(CallError::Answer(error)) => Err(ClassifyError::from(error)),
+            Err(CallError::Down(down)) => return Err(CallError::Down(down)),
+        };
+        if let Some(began) = watched {
+            self.watch.answered(began, || Call::Classify(Message::of(facts), answer.clone()));
         }
+        answer.map_err(CallError::Answer)
     }
 
     /// The generation that serves this client, 0 when none does. A verdict that [holds](Verdict::holds) does

@@ -1,5 +1,8 @@
 //! The role *encrypt*: which commands must travel encrypted (`postern:encrypt`; B3).
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use wasmtime::Store;
 use wasmtime::component::{ComponentType, Instance, Lift, Lower, TypedFunc};
 
@@ -10,6 +13,7 @@ use crate::policy::Role;
 use crate::pool::{Face, Warm, interface_func};
 use crate::serving::Slot;
 use crate::state::State;
+use crate::watch::{Call, Watch};
 
 /// What is known of a command.
 #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lower)]
@@ -115,6 +119,7 @@ impl Face for Funcs {
 #[derive(Default)]
 pub struct Encrypt {
     pub(crate) slot: Slot<Funcs>,
+    pub(crate) watch: Arc<Watch>,
 }
 
 impl Encrypt {
@@ -124,10 +129,13 @@ impl Encrypt {
     ///
     /// [`EncryptError`] from the plugin, or no answer: refuse then.
     pub fn decide(&self, facts: Facts) -> Result<Decision, CallError<EncryptError>> {
-        let terminal = facts.terminal.clone();
-        self.slot.call(who(&terminal), |warm: &mut Warm<Funcs>| {
+        let watched = self.watch.began();
+        let asked = facts.clone();
+        let answer = self.slot.call(who(&asked.terminal), |warm: &mut Warm<Funcs>| {
             Ok(warm.face.decide.call(&mut warm.store, (facts,))?.0)
-        })
+        });
+        self.note(watched, &answer, |answer| Call::Decide(asked.clone(), answer));
+        answer
     }
 
     /// How many seconds a terminal stays on TLS after the last command that needs it (B9), on the calling
@@ -137,10 +145,29 @@ impl Encrypt {
     ///
     /// [`EncryptError`] from the plugin, or no answer: let it stay, and ask again.
     pub fn idle_period(&self, history: History) -> Result<u32, CallError<EncryptError>> {
-        let terminal = history.terminal.clone();
-        self.slot.call(who(&terminal), |warm: &mut Warm<Funcs>| {
+        let watched = self.watch.began();
+        let asked = history.clone();
+        let answer = self.slot.call(who(&asked.terminal), |warm: &mut Warm<Funcs>| {
             Ok(warm.face.idle_period.call(&mut warm.store, (history,))?.0)
-        })
+        });
+        self.note(watched, &answer, |answer| Call::IdlePeriod(asked.clone(), answer));
+        answer
+    }
+
+    /// Shows a call to those who watch, if the plugin answered.
+    fn note<T: Clone>(
+        &self,
+        watched: Option<Instant>,
+        answer: &Result<T, CallError<EncryptError>>,
+        call: impl Fn(Result<T, EncryptError>) -> Call,
+    ) {
+        let Some(began) = watched else { return };
+        let answer = match answer {
+            Ok(answer) => Ok(answer.clone()),
+            Err(CallError::Answer(error)) => Err(error.clone()),
+            Err(CallError::Down(_)) => return,
+        };
+        self.watch.answered(began, || call(answer.clone()));
     }
 }
 

@@ -112,6 +112,11 @@ pub fn routers(admin: Admin) -> Routers {
         .route("/v1/plugins/{name}/pause", post(plugin_acts::pause))
         .route("/v1/plugins/{name}/resume", post(plugin_acts::resume))
         .route("/v1/plugins/{name}/validate", post(plugin_acts::validate))
+        .route("/v1/plugins/{name}/record", post(plugin_acts::record))
+        .route(
+            "/v1/plugins/{name}/shadow",
+            get(plugins::shadow).post(plugin_acts::begin_shadow).delete(plugin_acts::end_shadow),
+        )
         .route("/v1/components", sent(post(plugin_acts::install)))
         .route("/v1/components/validate", sent(post(plugin_acts::validate_sent)))
         .route("/v1/clients", get(clients::list))

@@ -7,14 +7,14 @@ use axum::{
     body::Bytes,
     extract::{Path, State},
 };
-use postern_guest::{Canary, Report};
+use postern_guest::{Canary, Report, cases::Cases};
 use tracing::debug;
 
 use super::{
     Ctx,
     acts::act,
-    plugins::view,
-    wire::{ActivatePlugin, PluginView, ReportView},
+    plugins::{shadow_view, view},
+    wire::{ActivatePlugin, BeginShadow, PluginView, RecordCalls, ReportView, ShadowView},
 };
 use crate::{
     listen::http::Peer,
@@ -124,6 +124,46 @@ async fn set_paused(
     let (work, target) = (ctx.clone(), name.clone());
     let done =
         act(&ctx, peer, verb, &target, "", async move { Ok(work.admin.life.pause(&name, paused).await?) });
+    done.await.map(Json)
+}
+
+pub(super) async fn record(
+    State(ctx): State<Ctx>,
+    Extension(peer): Extension<Peer>,
+    Path(name): Path<String>,
+    Body(which): Body<RecordCalls>,
+) -> Result<Json<Cases>, Problem> {
+    let (work, target, RecordCalls { calls, secs }) = (ctx.clone(), name.clone(), which);
+    let detail = format!("{calls} calls in {secs} s at most");
+    let done = act(&ctx, peer, "plugin.record", &target, &detail, async move {
+        Ok(work.admin.life.record(&name, calls, secs).await?)
+    });
+    done.await.map(Json)
+}
+
+pub(super) async fn begin_shadow(
+    State(ctx): State<Ctx>,
+    Extension(peer): Extension<Peer>,
+    Path(name): Path<String>,
+    Body(how): Body<BeginShadow>,
+) -> Result<Json<ShadowView>, Problem> {
+    let (work, target, every) = (ctx.clone(), name.clone(), how.every);
+    let detail = format!("one call in {every}");
+    let done = act(&ctx, peer, "plugin.shadow", &target, &detail, async move {
+        Ok(shadow_view(&*work.admin.life.begin_shadow(&name, every).await?))
+    });
+    done.await.map(Json)
+}
+
+pub(super) async fn end_shadow(
+    State(ctx): State<Ctx>,
+    Extension(peer): Extension<Peer>,
+    Path(name): Path<String>,
+) -> Result<Json<ShadowView>, Problem> {
+    let (work, target) = (ctx.clone(), name.clone());
+    let done = act(&ctx, peer, "plugin.shadow.end", &target, "", async move {
+        Ok(shadow_view(&*work.admin.life.end_shadow(&name)?))
+    });
     done.await.map(Json)
 }
 

@@ -140,3 +140,46 @@ pub struct LogView {
     /// What it says.
     pub text: String,
 }
+
+/// Which calls to record.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordCalls {
+    /// So many at most.
+    pub calls: u32,
+    /// For so many seconds at most.
+    pub secs: u32,
+}
+
+/// How a candidate is to be shadowed.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BeginShadow {
+    /// One live call in so many.
+    pub every: u32,
+}
+
+/// A candidate in the shadow of what serves.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ShadowView {
+    /// Its name.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// SHA-256 of its file.
+    pub digest: String,
+    /// Calls that were compared.
+    pub compared: u64,
+    /// Those that were answered alike.
+    pub alike: u64,
+    /// Calls that the candidate did not answer.
+    pub failed: u64,
+    /// Calls that were not looked at, because the machine had other work.
+    pub shed: u64,
+    /// What a call of what serves took, in nanoseconds.
+    pub served_ns: u64,
+    /// What a call of the candidate took.
+    pub candidate_ns: u64,
+    /// The last differences, one line each.
+    pub differences: Vec<String>,
+}

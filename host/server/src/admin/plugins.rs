@@ -6,12 +6,12 @@ use axum::{
     Json,
     extract::{Path, Query, State},
 };
-use postern_guest::{LogLevel, LogLine, Part, Plugin, PluginLimits, Role, SlotInfo, SlotState};
+use postern_guest::{LogLevel, LogLine, Part, Plugin, PluginLimits, Role, Shadow, SlotInfo, SlotState};
 use serde::Deserialize;
 
 use super::{
     Admin, Ctx,
-    wire::{GenerationView, LogPage, LogView, PluginDetail, PluginView},
+    wire::{GenerationView, LogPage, LogView, PluginDetail, PluginView, ShadowView},
 };
 use crate::{
     login::{Kind, Problem},
@@ -225,6 +225,33 @@ pub(super) async fn logs(
     };
     let none = || Problem::detailed(Kind::NotFound, format!("no plugin {name:?} was ever loaded here"));
     Ok(Json(LogPage { lines: found.ok_or_else(none)?.into_iter().map(line).collect() }))
+}
+
+pub(super) async fn shadow(
+    State(ctx): State<Ctx>,
+    Path(name): Path<String>,
+) -> Result<Json<ShadowView>, Problem> {
+    Ok(Json(shadow_view(&*ctx.admin.life.shadow(&name)?)))
+}
+
+pub(super) fn shadow_view(shadow: &Shadow) -> ShadowView {
+    let found = shadow.findings();
+    let each = |all: Duration| {
+        let ns = all.as_nanos().checked_div(u128::from(found.compared)).unwrap_or_default();
+        u64::try_from(ns).unwrap_or(u64::MAX)
+    };
+    ShadowView {
+        name: shadow.plugin.name().to_owned(),
+        version: shadow.plugin.version().to_owned(),
+        digest: Digest::new(shadow.plugin.digest()).into(),
+        compared: found.compared,
+        alike: found.alike,
+        failed: found.failed,
+        shed: found.shed,
+        served_ns: each(found.served_took),
+        candidate_ns: each(found.took),
+        differences: found.differences,
+    }
 }
 
 fn line(line: LogLine) -> LogView {

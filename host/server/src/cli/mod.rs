@@ -1,5 +1,6 @@
 //! The command line: `serve`, and the verbs that ask a running server's admin API.
 
+mod cases;
 mod client;
 mod commands;
 mod plugins;
@@ -83,7 +84,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         match self.verb {
             Verb::Serve => return self.serve(),
-            Verb::Plugin(verb) if verb.is_local() => return verb.apply_locally(),
+            Verb::Plugin(verb) if verb.is_local() => return verb.apply_locally(self.options.json),
             _ => {}
         }
         let target = Target::find(

@@ -9,16 +9,20 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use hyper::Method;
-use postern_guest::MAX_COMPONENT_MIB;
+use postern_guest::{MAX_COMPONENT_MIB, cases::Cases};
 
 use super::{
+    cases,
     client::AdminClient,
     print::{self, printable},
     signing,
 };
 use crate::admin::{
     path_segment,
-    wire::{ActivatePlugin, GenerationView, LogPage, LogView, PluginDetail, PluginView, ReportView},
+    wire::{
+        ActivatePlugin, BeginShadow, GenerationView, LogPage, LogView, PluginDetail, PluginView, RecordCalls,
+        ReportView, ShadowView,
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -84,6 +88,50 @@ pub(super) enum PluginVerb {
         #[arg(long, short)]
         follow: bool,
     },
+    /// What a candidate answers to copies of live calls, beside what serves
+    Shadow {
+        /// Its name
+        name: String,
+        /// Begin, with NAME.wasm of the plugin folder
+        #[arg(long)]
+        start: bool,
+        /// End
+        #[arg(long, conflicts_with = "start")]
+        stop: bool,
+        /// Compare one live call in so many
+        #[arg(long, default_value_t = 10, requires = "start")]
+        every: u32,
+    },
+    /// Record live calls of a plugin, with what messages say, into a file of cases
+    Record {
+        /// Its name
+        name: String,
+        /// Where to
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// So many calls at most
+        #[arg(long, default_value_t = 1_000)]
+        calls: u32,
+        /// For so many seconds at most
+        #[arg(long, default_value_t = 60)]
+        secs: u32,
+    },
+    /// Run recorded calls on another component, without a server, and print what differs
+    Replay {
+        /// The file that `record` wrote
+        file: PathBuf,
+        /// The component
+        #[arg(long, value_name = "FILE")]
+        with: PathBuf,
+    },
+    /// Run a component against written cases, without a server
+    Test {
+        /// The component
+        file: PathBuf,
+        /// The cases
+        #[arg(long, value_name = "FILE")]
+        cases: PathBuf,
+    },
     /// Make a key pair to sign plugins with
     Keygen {
         /// Where to put the private key
@@ -102,12 +150,15 @@ pub(super) enum PluginVerb {
 impl PluginVerb {
     /// Whether it needs no server.
     pub fn is_local(&self) -> bool {
-        matches!(self, PluginVerb::Keygen { .. } | PluginVerb::Sign { .. })
+        use PluginVerb::{Keygen, Replay, Sign, Test};
+        matches!(self, Keygen { .. } | Sign { .. } | Replay { .. } | Test { .. })
     }
 
     /// Does what needs no server.
-    pub fn apply_locally(self) -> anyhow::Result<()> {
+    pub fn apply_locally(self, json: bool) -> anyhow::Result<()> {
         match self {
+            PluginVerb::Replay { file, with } => cases::replay(&with, &file, json),
+            PluginVerb::Test { file, cases } => cases::test(&file, &cases, json),
             PluginVerb::Keygen { file } => signing::keygen(&file),
             PluginVerb::Sign { file, key } => signing::sign(&file, &key),
             _ => bail!("this needs a server"),
@@ -159,7 +210,25 @@ impl PluginVerb {
             PluginVerb::Pause { name } => done(server, Method::POST, &name, "/pause", "paused").await,
             PluginVerb::Resume { name } => done(server, Method::POST, &name, "/resume", "serves again").await,
             PluginVerb::Logs { name, level, follow } => logs(server, &name, level.as_deref(), follow).await,
-            PluginVerb::Keygen { .. } | PluginVerb::Sign { .. } => self.apply_locally(),
+            PluginVerb::Shadow { name, start, stop, every } => {
+                let path = path(&name, "/shadow");
+                let found: ShadowView = match (start, stop) {
+                    (true, _) => server.ask(Method::POST, &path, Some(&BeginShadow { every })).await?,
+                    (_, true) => server.ask(Method::DELETE, &path, None::<&()>).await?,
+                    _ => server.get(&path).await?,
+                };
+                if server.json { print::json(&found) } else { shadow(&found) }
+            }
+            PluginVerb::Record { name, to, calls, secs } => {
+                let which = RecordCalls { calls, secs };
+                let recorded: Cases = server.ask(Method::POST, &path(&name, "/record"), Some(&which)).await?;
+                cases::write(&to, &recorded)?;
+                print::line(&format!("{} calls in {}", recorded.cases.len(), to.display()))
+            }
+            PluginVerb::Keygen { .. }
+            | PluginVerb::Sign { .. }
+            | PluginVerb::Replay { .. }
+            | PluginVerb::Test { .. } => self.apply_locally(server.json),
         }
     }
 }
@@ -252,6 +321,21 @@ fn describe(detail: &PluginDetail) -> anyhow::Result<()> {
         print::line(&format!("  memory     {now} KiB, at most {peak} KiB"))?;
     }
     Ok(())
+}
+
+fn shadow(found: &ShadowView) -> anyhow::Result<()> {
+    let ShadowView { name, version, compared, alike, failed, shed, served_ns, candidate_ns, .. } = found;
+    print::line(&format!("{name} {version} in the shadow"))?;
+    let percent = if *compared == 0 { 0.0 } else { *alike as f64 * 100.0 / *compared as f64 };
+    print::line(&format!("compared  {compared} calls, {alike} alike ({percent:.2} %)"))?;
+    print::line(&format!("failed    {failed}; not looked at for want of time {shed}"))?;
+    let us = |ns: &u64| *ns as f64 / 1_000.0;
+    print::line(&format!(
+        "a call    {:.1} µs serving, {:.1} µs the candidate",
+        us(served_ns),
+        us(candidate_ns)
+    ))?;
+    found.differences.iter().try_for_each(|line| print::line(&format!("differs   {}", printable(line))))
 }
 
 fn report(found: &ReportView, json: bool) -> anyhow::Result<()> {

@@ -98,6 +98,9 @@ pub async fn watch(life: Arc<Life>, audit: Audit) {
         let dir = life.dir.clone();
         let Ok(files) = tokio::task::spawn_blocking(move || stamps(&dir)).await else { continue };
         life.candidates.keep_only(&files);
+        for path in known.keys().filter(|path| !files.contains_key(*path)) {
+            pin(&life, path).await;
+        }
         known.retain(|path, _| files.contains_key(path));
         for (path, stamp) in files {
             let first = look == 0;
@@ -116,6 +119,14 @@ pub async fn watch(life: Arc<Life>, audit: Audit) {
     }
 }
 
+/// The file of what serves by the policy is gone, or another one: what serves is to serve after a restart, too.
+async fn pin(life: &Life, path: &Path) {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    if let Err(refused) = life.pin(&name).await {
+        warn!(plugin = %name, %refused, "what serves may not after a restart");
+    }
+}
+
 async fn try_out(life: &Life, audit: &Audit, path: &Path, dropped_in: bool) {
     let Ok(source) = read_component(path).await.inspect_err(|reason| {
         warn!(file = %path.display(), %reason, "plugin folder");
@@ -129,8 +140,8 @@ async fn try_out(life: &Life, audit: &Audit, path: &Path, dropped_in: bool) {
     }
     let candidate = Candidate { path: path.to_owned(), report: life.examine(path, source).await };
     let (name, wrong) = (candidate.name(), candidate.wrong());
-    if dropped_in && let Err(refused) = life.pin(&name).await {
-        warn!(plugin = name, %refused, "what serves may not after a restart");
+    if dropped_in {
+        pin(life, path).await;
     }
     life.candidates.put(candidate);
     match wrong {

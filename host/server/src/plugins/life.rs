@@ -22,6 +22,7 @@ use super::{
     kept::{Digest, Kept},
     probation::Probation,
     record::{Pinned, PinnedCanary, Record},
+    trial::Shadows,
 };
 use crate::{
     config::NodeRoles,
@@ -50,6 +51,8 @@ pub struct Life {
     pub public: Vec<(ListenerName, SocketAddr)>,
     /// What the folder offers.
     pub candidates: Candidates,
+    /// Candidates in the shadow of what serves.
+    pub shadows: Shadows,
     state: Mutex<State>,
 }
 
@@ -106,8 +109,8 @@ impl Life {
     pub fn new(parts: Parts) -> Self {
         let Parts { runtime, slots, policy, roles, dir, components, file, public, record, ready } = parts;
         let state = Mutex::new(State { record, ready, probation: Vec::new() });
-        let candidates = Candidates::default();
-        Life { runtime, slots, policy, roles, dir, components, file, public, candidates, state }
+        let (candidates, shadows) = Default::default();
+        Life { runtime, slots, policy, roles, dir, components, file, public, candidates, shadows, state }
     }
 
     /// Loads `NAME.wasm` of the folder beside what serves, checks it, and only then swaps (C3); for a part of the

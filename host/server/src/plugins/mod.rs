@@ -1,6 +1,6 @@
 //! Which plugin serves a role: [`start`] from the policy and the [`record`] of activations, [`life`] while it
 //! runs, with [`probation`] after each change. [`folder`] watches what operators drop in, [`kept`] has the bytes
-//! of what serves.
+//! of what serves. [`trial`] runs candidates beside it.
 
 mod folder;
 mod kept;
@@ -8,6 +8,7 @@ mod life;
 mod probation;
 mod record;
 mod start;
+mod trial;
 
 use std::{
     io,
