@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -192,6 +193,10 @@ impl Postern {
 
     /// The same, with `input` on its stdin.
     pub async fn cli_with(&self, words: &[&str], input: &str) -> Output {
+        self.cli_within(crate::PATIENCE, words, input).await
+    }
+
+    async fn cli_within(&self, patience: Duration, words: &[&str], input: &str) -> Output {
         let program = crate::program();
         let mut command = Command::new(program);
         command.args(words).arg("--config").arg(self.settings.file()).current_dir(crate::root());
@@ -201,12 +206,20 @@ impl Postern {
         // A verb that needs no input may be gone already.
         stdin.write_all(input.as_bytes()).await.ok();
         drop(stdin);
-        patiently(&format!("postern {}", words.join(" ")), child.wait_with_output()).await.unwrap()
+        match tokio::time::timeout(patience, child.wait_with_output()).await {
+            Ok(output) => output.unwrap(),
+            Err(_) => panic!("gave up waiting for postern {}", words.join(" ")),
+        }
     }
 
     /// Runs a verb that must succeed, and gives its stdout.
     pub async fn done(&self, words: &[&str]) -> String {
-        let output = self.cli(words).await;
+        self.done_within(crate::PATIENCE, words).await
+    }
+
+    /// The same, for a verb that may take longer than an event.
+    pub async fn done_within(&self, patience: Duration, words: &[&str]) -> String {
+        let output = self.cli_within(patience, words, "").await;
         assert!(output.status.success(), "postern {words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }

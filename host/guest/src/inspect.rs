@@ -196,11 +196,11 @@ mod tests {
     #[test]
     fn every_reason_is_given_at_once() {
         let reasons = check(
-            &["wasi:filesystem/types@0.2.0", "postern:host/http@0.1.0", "postern:host/log@0.2.0", "env"],
+            &["wasi:filesystem/types@0.2.0", "postern:host/files@0.1.0", "postern:host/log@0.2.0", "env"],
             &["postern:classify/classify@0.1.0"],
         )
         .unwrap_err();
-        for said in ["wasi:filesystem/types@0.2.0", "postern:host/http", "postern:host/log@0.2.0", "`env`"] {
+        for said in ["wasi:filesystem/types@0.2.0", "postern:host/files", "postern:host/log@0.2.0", "`env`"] {
             assert!(reasons.contains(said), "{said} not in:\n{reasons}");
         }
         assert_eq!(reasons.lines().count(), 4, "{reasons}");

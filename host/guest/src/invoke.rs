@@ -229,7 +229,9 @@ impl<F: Face> Call<F> {
     {
         // Taken out of `self`: should this future be dropped, the instance is dropped with it.
         let mut warm = self.warm.take().ok_or(Down::Trapped)?;
-        warm.store.data_mut().sql.begin(access);
+        let state = warm.store.data_mut();
+        state.sql.begin(access);
+        state.call_ends = Some(self.deadline);
         arm(&mut warm.store, self.pool.cpu());
         let meter = warm.store.data().meter.clone();
         let function = *function(&warm.face);

@@ -12,6 +12,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::cache::{Cache, source_digest};
 use crate::engine::Runtime;
+use crate::http::{Bounds, Http};
 use crate::imports::log::LogBudget;
 use crate::inspect::{self, WIT_VERSION, World};
 use crate::native::{self, Vouched};
@@ -297,6 +298,13 @@ impl Runtime {
         } else {
             None
         };
+        let http = if imports("http") || imports("http-password") {
+            let bounds = Bounds { body_bytes: limits.http_body_bytes, timeout_ms: limits.http_timeout_ms };
+            let ca = policy.http_ca.as_deref();
+            Some(Http::new(&about.name, policy.http_hosts, ca, bounds).map_err(Reason::Host)?)
+        } else {
+            None
+        };
         let keys: BTreeMap<_, _> = if imports("keys") {
             policy
                 .keys
@@ -315,6 +323,7 @@ impl Runtime {
             keys,
             kv: imports("kv").then(|| database.kv(&format!("plugin/{}", about.name))),
             sql,
+            http,
             passwords: self.passwords.clone(),
             memory: Arc::default(),
             limits,

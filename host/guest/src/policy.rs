@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::http::HttpHost;
 
 /// What a component can be asked to do. A component fills a role by exporting its interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -116,6 +119,10 @@ pub struct PluginPolicy {
     pub grants: BTreeSet<String>,
     /// Names that `keys.open` may ask for.
     pub keys: Vec<String>,
+    /// Whom `http` and `http-password` may ask; nobody else.
+    pub http_hosts: Vec<HttpHost>,
+    /// PEM file of certificates to trust beside the system's, from the working directory.
+    pub http_ca: Option<PathBuf>,
     /// The plugin's own table.
     pub config: toml::Table,
     /// Bounds.
@@ -143,6 +150,10 @@ pub struct PluginLimits {
     pub sql_rows: u32,
     /// Time of one SQL statement, in ms.
     pub sql_statement_ms: u32,
+    /// Body of one HTTP request, and of its answer, in bytes.
+    pub http_body_bytes: u32,
+    /// Time of one HTTP request, in ms; never more than nine tenths of what its call has left.
+    pub http_timeout_ms: u32,
 }
 
 impl PluginLimits {
@@ -163,6 +174,8 @@ impl PluginLimits {
             ("calls_per_instance", self.calls_per_instance),
             ("sql_rows", self.sql_rows),
             ("sql_statement_ms", self.sql_statement_ms),
+            ("http_body_bytes", self.http_body_bytes),
+            ("http_timeout_ms", self.http_timeout_ms),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("limits.{key} must be at least 1"));
@@ -187,6 +200,8 @@ impl Default for PluginLimits {
             log_lines_per_sec: 20,
             sql_rows: 10_000,
             sql_statement_ms: 2_000,
+            http_body_bytes: 1 << 20,
+            http_timeout_ms: 2_000,
         }
     }
 }

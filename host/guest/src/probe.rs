@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postern_store::Access;
+use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::{ComponentType, Instance, InstancePre, Lift};
 
@@ -116,6 +117,7 @@ where
     R: ComponentType + Lift + Send + Sync + 'static,
 {
     arm(store, cpu);
+    store.data_mut().call_ends = Some(Instant::now() + CHECK_WALL);
     let meter = store.data().meter.clone();
     let call = async {
         let instance = pre.instantiate_async(&mut *store).await?;

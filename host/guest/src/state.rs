@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use postern_store::{Kv, PluginSql};
+use tokio::time::Instant as CallEnd;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store};
 
+use crate::http::Http;
 use crate::imports::log::LogBudget;
 use crate::imports::password::Passwords;
 use crate::imports::sql::SqlCall;
@@ -37,6 +39,7 @@ pub(crate) struct Granted {
     pub(crate) keys: BTreeMap<String, Key>,
     pub(crate) kv: Option<Kv>,
     pub(crate) sql: Option<PluginSql>,
+    pub(crate) http: Option<Http>,
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) memory: Arc<MemoryUse>,
 }
@@ -54,6 +57,7 @@ impl Granted {
             keys: BTreeMap::new(),
             kv: None,
             sql: None,
+            http: None,
             passwords,
             memory: Arc::default(),
         }
@@ -66,6 +70,8 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) sql: SqlCall,
     pub(crate) meter: Arc<Meter>,
+    /// When the call under way is stopped, for imports that wait for somebody else.
+    pub(crate) call_ends: Option<CallEnd>,
     /// Who sent the message that is being classified.
     pub(crate) sender: Option<Arc<SenderFacts>>,
     memory: MemoryLimit,
@@ -92,6 +98,7 @@ fn new_store(engine: &Engine, granted: &Arc<Granted>) -> Store<State> {
         table,
         sql: SqlCall::new(granted.sql.clone()),
         meter: Arc::default(),
+        call_ends: None,
         sender: None,
         memory: MemoryLimit::new(granted.limits.memory_mib, granted.memory.clone()),
         granted: granted.clone(),

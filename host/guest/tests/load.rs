@@ -64,12 +64,12 @@ async fn c4_imports_need_a_grant_and_foreign_ones_never_get_one() {
     assert!(matches!(said[..], [Reason::Shape(_)]), "{said:?}");
 
     let text = Text {
-        imports: &[("wasi:filesystem/types@0.2.0", "x"), ("postern:host/http@0.1.0", "x")],
+        imports: &[("wasi:filesystem/types@0.2.0", "x"), ("postern:host/files@0.1.0", "x")],
         ..Text::default()
     };
     let said = reasons(&bench, &text.component(), "grants = ['log']").await;
     let foreign = Reason::Foreign { import: "wasi:filesystem/types@0.2.0".into() };
-    let unknown = Reason::UnknownInterface { import: "postern:host/http@0.1.0".into() };
+    let unknown = Reason::UnknownInterface { import: "postern:host/files@0.1.0".into() };
     assert_eq!(said, [foreign, unknown], "every reason at once");
 }
 

@@ -278,7 +278,11 @@ mod tests {
             ("[failure]\nclassify = 'open'", "p.toml: failure.classify: "),
             ("[plugins.a]\ngrant = []", "p.toml: line 2: unknown field `grant`"),
             ("[plugins.a]\ngrants = ['files']", "p.toml: plugins.a.grants: `files` is no interface"),
-            ("[plugins.a]\ngrants = ['http']", "p.toml: plugins.a.grants: `http` is no interface"),
+            ("[plugins.a]\nhttp_hosts = ['hr.example']", "p.toml: line 2: `hr.example`: expected name:port"),
+            (
+                "[plugins.a]\nhttp_hosts = ['http://hr.example:80']",
+                "p.toml: line 2: `http://hr.example:80`: plain",
+            ),
             ("[plugins.a_b]", "p.toml: plugins.\"a_b\": not a plugin name"),
             ("[plugins.a.limits]\nmemory_mib = 0", "p.toml: plugins.a.limits.memory_mib must be at least 1"),
             ("[classes]\nall_other = 1", "p.toml: line 2: invalid type"),

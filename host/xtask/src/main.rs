@@ -53,6 +53,9 @@ enum Task {
         /// Also the guests that misbehave, into target/test-guests
         #[arg(long)]
         test_guests: bool,
+        /// Also the examples, in four languages, into target/plugins-examples
+        #[arg(long)]
+        examples: bool,
     },
 }
 
@@ -77,8 +80,12 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Bench(options) => bench::run(&root, &options),
         Task::Guards(options) => guards::run(&root, &options),
         Task::Fuzz(options) => fuzz::run(&root, &options),
-        Task::Plugins { test_guests } => {
-            for path in plugins::build_all(&root, test_guests)? {
+        Task::Plugins { test_guests, examples } => {
+            let mut built = plugins::build_all(&root, test_guests)?;
+            if examples {
+                built.extend(plugins::examples::build_all(&root)?);
+            }
+            for path in built {
                 println!("{}", path.display());
             }
             Ok(ExitCode::SUCCESS)

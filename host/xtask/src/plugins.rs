@@ -1,5 +1,5 @@
 //! `cargo xtask plugins`: the components of plugins/ into target/plugins, and on demand the guests
-//! that misbehave (tests/guests) into target/test-guests.
+//! that misbehave (tests/guests) into target/test-guests, and the examples (plugins/examples.rs).
 //!
 //! Cargo decides what is rebuilt. Guests have a target folder of their own, because their compiler
 //! may be another than the host's (wasm-toolchain.sh).
@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::sh;
 
+pub(crate) mod examples;
+
 const TARGET: &str = "wasm32-unknown-unknown";
 /// `\0asm`, then version 13 and layer 1: a component, no core module.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -21,19 +23,30 @@ const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 /// # Errors
 /// When the toolchain cannot be set up, a guest does not build, or what came out is no component.
 pub(crate) fn build_all(root: &Path, with_test_guests: bool) -> Result<Vec<PathBuf>> {
-    let script = root.join("host/xtask/wasm-toolchain.sh");
-    sh::run("the toolchain for WASM", Command::new("bash").arg(&script).arg("ensure"))?;
-    let environment = sh::output(Command::new("bash").arg(&script).arg("env"))?;
-
-    let mut built = build(root, "plugins", root, "plugins", &environment)?;
+    let environment = environment(root)?;
+    let mut built = build_packages(root, "plugins", root, "plugins", &environment)?;
     if with_test_guests {
-        built.extend(build(root, "tests/guests", &root.join("tests/guests"), "test-guests", &environment)?);
+        let folder = "tests/guests";
+        built.extend(build_packages(root, folder, &root.join(folder), "test-guests", &environment)?);
     }
     Ok(built)
 }
 
+/// What the compiler of the guests needs in its environment, once it is there.
+fn environment(root: &Path) -> Result<String> {
+    let script = root.join("host/xtask/wasm-toolchain.sh");
+    sh::run("the toolchain for WASM", Command::new("bash").arg(&script).arg("ensure"))?;
+    sh::output(Command::new("bash").arg(&script).arg("env"))
+}
+
 /// Builds the packages below `folder`, members of the workspace at `workspace`, in one go.
-fn build(root: &Path, folder: &str, workspace: &Path, out: &str, environment: &str) -> Result<Vec<PathBuf>> {
+fn build_packages(
+    root: &Path,
+    folder: &str,
+    workspace: &Path,
+    out: &str,
+    environment: &str,
+) -> Result<Vec<PathBuf>> {
     let names = packages(&root.join(folder))?;
     let target = root.join("target/guest");
     let mut cargo = sh::cargo();
@@ -70,26 +83,27 @@ fn build(root: &Path, folder: &str, workspace: &Path, out: &str, environment: &s
         .collect()
 }
 
-/// The folders that hold a library; each is named like its package.
+/// The packages below a folder that build to components.
 fn packages(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let entry = entry?;
         let path = entry.path();
-        if path.join("Cargo.toml").is_file() && is_component(&path)? {
-            names.push(entry.file_name().to_string_lossy().into_owned());
+        if path.join("Cargo.toml").is_file() {
+            names.extend(component(&path)?);
         }
     }
     names.sort();
     Ok(names)
 }
 
-/// Whether the package builds to a component, or is a library that others share.
-fn is_component(package: &Path) -> Result<bool> {
+/// The package's name, if it builds to a component and is no library that others share.
+fn component(package: &Path) -> Result<Option<String>> {
     let manifest = package.join("Cargo.toml");
     let text =
         fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
-    Ok(text.contains("cdylib"))
+    let name = text.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+    Ok(name.filter(|_| text.contains("cdylib")).map(str::to_owned))
 }
 
 /// Puts a component in its place in one step, so that a server that is told to activate it never

@@ -28,6 +28,13 @@ const PACKAGES: &[Package] = &[
     Package { name: "python3-venv", there: has_venv },
 ];
 
+/// For plugins in C.
+const C_PLUGINS: &[Package] = &[
+    Package { name: "clang", there: || sh::has("clang") },
+    Package { name: "lld", there: || sh::has("wasm-ld") },
+    Package { name: "wasi-libc", there: || Path::new("/usr/lib/wasm32-wasi/libc.a").is_file() },
+];
+
 /// For `cargo xtask bench` only: its package starts a broker on port 1883 where systemd runs.
 const PEERS: &[Package] = &[Package { name: "mosquitto", there: || sh::has("mosquitto") }];
 
@@ -44,6 +51,11 @@ pub(crate) fn for_tests(root: &Path) -> Result<()> {
     told(python(root, &foreign));
     told(node(&foreign));
     Ok(())
+}
+
+/// Brings what plugins in C are made with.
+pub(crate) fn for_c_plugins() {
+    debian(C_PLUGINS);
 }
 
 /// Brings the peers that the benchmark compares with.
@@ -78,18 +90,21 @@ fn apt(words: &[&str]) -> Result<()> {
 
 /// paho-mqtt, and what the terminal in Python needs beside it, in a virtual environment of their own.
 fn python(root: &Path, foreign: &Path) -> Result<()> {
-    let home = foreign.join("python");
-    let list = root.join(PYTHON);
-    let packages = std::fs::read_to_string(&list).with_context(|| PYTHON.to_owned())?;
-    if is_stamped(&home, &packages) {
+    venv(&foreign.join("python"), &root.join(PYTHON))
+}
+
+/// A virtual environment with the packages of a requirements.txt.
+pub(crate) fn venv(home: &Path, list: &Path) -> Result<()> {
+    let packages = std::fs::read_to_string(list).with_context(|| list.display().to_string())?;
+    if is_stamped(home, &packages) {
         return Ok(());
     }
-    println!("Fetching the packages of {PYTHON} from PyPI (6 MB) into target/foreign/python");
-    sh::run("python3 -m venv", Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
+    println!("Fetching the packages of {} from PyPI into {}", list.display(), home.display());
+    sh::run("python3 -m venv", Command::new("python3").args(["-m", "venv", "--clear"]).arg(home))?;
     let mut pip = Command::new(home.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(list);
     sh::run("pip install", &mut pip)?;
-    stamp(&home, &packages)
+    stamp(home, &packages)
 }
 
 /// mqtt.js in a folder of its own.
@@ -107,11 +122,11 @@ fn node(foreign: &Path) -> Result<()> {
 }
 
 /// A file that names what is installed, so that a half-done install is done again.
-fn stamp(home: &Path, what: &str) -> Result<()> {
+pub(crate) fn stamp(home: &Path, what: &str) -> Result<()> {
     std::fs::write(home.join(".installed"), what).context("cannot write the install's stamp")
 }
 
-fn is_stamped(home: &Path, what: &str) -> bool {
+pub(crate) fn is_stamped(home: &Path, what: &str) -> bool {
     std::fs::read_to_string(home.join(".installed")).is_ok_and(|found| found == what)
 }
 

@@ -14,6 +14,7 @@ const NOT_RUN: &str = "NOT_RUN_LIST";
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     setup::for_tests(root)?;
     plugins::build_all(root, true).context("the plugins do not build")?;
+    plugins::examples::build_what_can_be(root);
     sh::build_workspace(root)?;
 
     statements::forget_last_run(root)?;

@@ -1,80 +1,28 @@
-//! Classifies messages by their topic (A12, A16). Binding only; the rules are in [`rules`].
-
-pub mod rules;
-
-#[allow(unsafe_code, missing_docs, unreachable_pub, clippy::all)] // generated from wit/
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: ["../../wit/host", "../../wit/classify"],
-        world: "postern:classify/classify-plugin",
-        generate_all,
-    });
-    #[cfg(target_family = "wasm")] // exported names are none that a native linker takes
-    export!(Plugin);
-    #[cfg(target_family = "wasm")]
-    use super::Plugin;
-}
+//! Classifies messages by their topic (A12, A16). Binding only; the rules are topic-classes'.
 
 use std::sync::OnceLock;
 
-use bindings::{
-    exports::postern::{
-        classify::classify::{ClassifyError, Facts, Guest, Verdict},
-        host::plugin::{About, Guest as Lifecycle},
-    },
-    postern::{
-        classify::sender,
-        host::config::{self, Value},
-    },
+use topic_classes::bindings::exports::postern::{
+    classify::classify::{ClassifyError, Facts, Guest, Verdict},
+    host::plugin::{About, Guest as Lifecycle},
 };
-use rules::Rules;
+pub use topic_classes::{bindings, rules};
+use topic_classes::{
+    rules::Rules,
+    settings::{self, known_keys, sender_groups},
+};
 
 /// The component.
 pub struct Plugin;
+
+#[cfg(target_family = "wasm")] // exported names are none that a native linker takes
+topic_classes::bindings::export!(Plugin);
 
 /// Read once per instance: the configuration of a generation does not change.
 static RULES: OnceLock<Result<Rules, String>> = OnceLock::new();
 
 fn rules() -> Result<&'static Rules, &'static String> {
-    RULES.get_or_init(read_rules).as_ref()
-}
-
-fn read_rules() -> Result<Rules, String> {
-    Ok(Rules {
-        all_other: flag("all_other")?,
-        ask_always: flag("ask_always")?,
-        notifier_users: texts("notifiers.users")?,
-        notifier_groups: texts("notifiers.groups")?,
-    })
-}
-
-fn flag(key: &str) -> Result<bool, String> {
-    match config::get(key) {
-        None => Ok(false),
-        Some(Value::Flag(value)) => Ok(value),
-        Some(_) => Err(format!("config `{key}` must be true or false")),
-    }
-}
-
-fn texts(key: &str) -> Result<Vec<String>, String> {
-    match config::get(key) {
-        None => Ok(Vec::new()),
-        Some(Value::Texts(value)) => Ok(value),
-        Some(_) => Err(format!("config `{key}` must be a list of texts")),
-    }
-}
-
-/// A typing mistake in the policy is told, not passed over.
-fn known_keys(table: &str, known: &[&str]) -> Result<(), String> {
-    let dot = if table.is_empty() { "" } else { "." };
-    match config::keys(table).iter().find(|key| !known.contains(&key.as_str())) {
-        Some(key) => Err(format!("config has the unknown key `{table}{dot}{key}`")),
-        None => Ok(()),
-    }
-}
-
-fn sender_groups() -> Vec<String> {
-    sender::profile().map(|profile| profile.groups).unwrap_or_default()
+    RULES.get_or_init(settings::rules).as_ref()
 }
 
 impl Lifecycle for Plugin {

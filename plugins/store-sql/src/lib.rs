@@ -1,77 +1,31 @@
-//! What is stored and how (A10). Binding only: the rules are in [`save`] and [`read`].
-//!
-//! save: message rows (repeats fall out) → heads (a seq per recipient) → inbox rows
-
-pub mod read;
-pub mod save;
-pub mod schema;
-pub mod sql;
-
-#[allow(unsafe_code, missing_docs, unreachable_pub, clippy::all)] // generated from wit/
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: ["../../wit/host", "../../wit/store"],
-        world: "postern:store/store-plugin",
-        generate_all,
-    });
-    #[cfg(target_family = "wasm")] // exported names are none that a native linker takes
-    export!(Plugin);
-    #[cfg(target_family = "wasm")]
-    use super::Plugin;
-}
+//! What is stored and how (A10). Binding only: the rules are store-tables'.
 
 use std::sync::OnceLock;
 
-use bindings::{
-    exports::postern::{
-        host::plugin::{About, Guest as Lifecycle},
-        store::messages::{Conversation, Delivery, Guest, Marker, Message, Saved, StoreError},
+use store_tables::{
+    bindings::{
+        exports::postern::{
+            host::plugin::{About, Guest as Lifecycle},
+            store::messages::{Conversation, Delivery, Guest, Marker, Message, Saved, StoreError},
+        },
+        postern::host::clock,
     },
-    postern::host::{
-        clock,
-        config::{self, Value},
-        sql as host_sql,
-    },
+    host::{Host, known_keys, positive},
+    read, save, schema,
+    sql::{self, SqlError},
 };
-use sql::{Dialect, Row, Sql, SqlError};
 
 /// The component.
 pub struct Plugin;
+
+#[cfg(target_family = "wasm")] // exported names are none that a native linker takes
+store_tables::bindings::export!(Plugin);
 
 /// Read once per instance: the configuration of a generation does not change.
 static MAX_BODY_BYTES: OnceLock<Result<usize, String>> = OnceLock::new();
 
 fn max_body_bytes() -> Result<usize, String> {
-    let read = || match config::get("max_body_bytes") {
-        None => Ok(1024 * 1024),
-        Some(Value::Integer(bytes)) if bytes > 0 => Ok(usize::try_from(bytes).unwrap_or(usize::MAX)),
-        Some(_) => Err("config `max_body_bytes` must be a number above 0".to_owned()),
-    };
-    MAX_BODY_BYTES.get_or_init(read).clone()
-}
-
-/// The host's SQL.
-struct Host;
-
-impl Sql for Host {
-    fn dialect(&self) -> Dialect {
-        match host_sql::current_dialect() {
-            host_sql::Dialect::Sqlite => Dialect::Sqlite,
-            host_sql::Dialect::Postgres => Dialect::Postgres,
-        }
-    }
-    fn execute(&self, statement: &str, params: Row) -> Result<u64, SqlError> {
-        host_sql::execute(statement, &params)
-    }
-    fn query(&self, statement: &str, params: Row) -> Result<Vec<Row>, SqlError> {
-        host_sql::query(statement, &params)
-    }
-    fn execute_rows(&self, statement: &str, rows: Vec<Row>) -> Result<u64, SqlError> {
-        host_sql::execute_rows(statement, &rows)
-    }
-    fn query_rows(&self, statement: &str, rows: Vec<Row>) -> Result<Vec<Row>, SqlError> {
-        host_sql::query_rows(statement, &rows)
-    }
+    MAX_BODY_BYTES.get_or_init(|| positive("max_body_bytes", 1024 * 1024)).clone()
 }
 
 impl Lifecycle for Plugin {
@@ -80,11 +34,7 @@ impl Lifecycle for Plugin {
     }
 
     fn prepare() -> Result<(), String> {
-        for key in config::keys("") {
-            if key != "max_body_bytes" {
-                return Err(format!("config has the unknown key `{key}`"));
-            }
-        }
+        known_keys(&["max_body_bytes"])?;
         max_body_bytes()?;
         schema::migrate(&Host).map_err(|e| sql::explain(&e))
     }

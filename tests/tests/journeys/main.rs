@@ -26,6 +26,8 @@ mod history;
 mod imports;
 mod login;
 mod packets;
+mod plugin_examples;
+mod plugin_languages;
 mod plugin_life;
 mod plugin_load;
 mod plugin_swaps;

@@ -1,11 +1,13 @@
 //! What a plugin may call: one file per interface of `wit/host`, each with a view of the store's
 //! state that shows only what the interface needs.
 //!
-//! Interfaces that never wait are linked for pure roles too; `password`, `sql` and `kv` wait, and
-//! only for the other roles, as is `proof`, which no pure role has a use for.
+//! Interfaces that never wait are linked for pure roles too; `http`, `http-password`, `password`, `sql` and
+//! `kv` wait, and only for the other roles, as is `proof`, which no pure role has a use for.
 
 pub(crate) mod clock;
 pub(crate) mod config;
+pub(crate) mod http;
+pub(crate) mod http_password;
 pub(crate) mod keys;
 pub(crate) mod kv;
 pub(crate) mod log;
@@ -19,8 +21,19 @@ use wasmtime::component::Linker;
 use crate::state::State;
 
 /// The interfaces of `postern:host` that a policy can grant, apart from `types`, which everybody has.
-pub const GRANTABLE: [&str; 9] =
-    ["clock", "config", "keys", "kv", "log", "password", "proof", "random", "sql"];
+pub const GRANTABLE: [&str; 11] = [
+    "clock",
+    "config",
+    "http",
+    "http-password",
+    "keys",
+    "kv",
+    "log",
+    "password",
+    "proof",
+    "random",
+    "sql",
+];
 
 /// Links what never waits.
 pub(crate) fn link_pure(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -34,6 +47,8 @@ pub(crate) fn link_pure(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// Links everything.
 pub(crate) fn link_all(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     link_pure(linker)?;
+    http::add_to_linker(linker)?;
+    http_password::add_to_linker(linker)?;
     kv::add_to_linker(linker)?;
     password::add_to_linker(linker)?;
     proof::add_to_linker(linker)?;
@@ -48,6 +63,8 @@ pub(crate) mod bindings {
         interfaces: "
             import postern:host/clock@0.1.0;
             import postern:host/config@0.1.0;
+            import postern:host/http@0.1.0;
+            import postern:host/http-password@0.1.0;
             import postern:host/keys@0.1.0;
             import postern:host/kv@0.1.0;
             import postern:host/log@0.1.0;
@@ -62,6 +79,8 @@ pub(crate) mod bindings {
             "postern:host/proof.signed": crate::imports::proof::Signed,
         },
         imports: {
+            "postern:host/http": async,
+            "postern:host/http-password": async | trappable,
             "postern:host/keys": trappable,
             "postern:host/kv": async,
             "postern:host/password": async | trappable,

@@ -34,6 +34,11 @@ impl Secret {
     pub fn new(typed: String) -> Secret {
         Secret(Arc::new(Zeroizing::new(typed)))
     }
+
+    /// What was typed, for the one place that it is sent to.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
 }
 
 impl std::fmt::Debug for Secret {

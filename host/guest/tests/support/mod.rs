@@ -72,6 +72,14 @@ pub fn rogue(name: &str) -> PathBuf {
     path
 }
 
+/// One of the examples in Rust.
+pub fn example(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins-examples");
+    let path = folder.join(format!("{name}.wasm"));
+    assert!(path.exists(), "{} is missing: run `cargo xtask plugins --examples`", path.display());
+    path
+}
+
 /// Facts of a message whose QoS tells the component of [`Text::classify`] what to do.
 pub fn facts(qos: u8) -> Facts<'static> {
     Facts {

@@ -176,6 +176,8 @@ fn limits(limits: &PluginLimits) -> std::collections::BTreeMap<String, u64> {
         log_lines_per_sec,
         sql_rows,
         sql_statement_ms,
+        http_body_bytes,
+        http_timeout_ms,
     } = *limits;
     let limits = [
         ("memory_mib", memory_mib),
@@ -186,6 +188,8 @@ fn limits(limits: &PluginLimits) -> std::collections::BTreeMap<String, u64> {
         ("log_lines_per_sec", log_lines_per_sec),
         ("sql_rows", sql_rows),
         ("sql_statement_ms", sql_statement_ms),
+        ("http_body_bytes", http_body_bytes),
+        ("http_timeout_ms", http_timeout_ms),
     ];
     limits.into_iter().map(|(name, value)| (name.to_owned(), u64::from(value))).collect()
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use postern_store::{self as store, Access, PluginSql, Transaction};
-use store_sql::sql::{Dialect, Row, Sql, SqlError, Value};
+use store_tables::sql::{Dialect, Row, Sql, SqlError, Value};
 use tokio::{runtime::Handle, task::block_in_place};
 
 /// One call's transaction, for a plugin that waits for each statement.

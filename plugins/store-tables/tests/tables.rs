@@ -8,7 +8,7 @@ mod support;
 
 use db::call;
 use postern_store::{Access::Read, Access::Write, PluginSql};
-use store_sql::{
+use store_tables::{
     bindings::exports::postern::store::messages::{
         Address, Class, Conversation, Delivery, Marker, Message, Saved,
     },

@@ -38,15 +38,26 @@ const WORDS: &[(&str, &str, &str)] = &[
 /// # Errors
 /// As the host says.
 pub fn migrate(db: &impl Sql) -> Result<(), SqlError> {
+    apply(db, "migration", MIGRATIONS)
+}
+
+/// Brings further tables up to date, of a plugin that has some: the statements of each version, from 1, that
+/// the table `versions` does not have yet. Words in braces are spelled as the dialect has them: `{row id}`,
+/// `{id}`, `{blob}`, `{clustered}`.
+///
+/// # Errors
+/// As the host says.
+pub fn apply(db: &impl Sql, versions: &str, migrations: &[&[&str]]) -> Result<(), SqlError> {
     let dialect = db.dialect();
-    db.execute("CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY)", Vec::new())?;
-    let newest = db.query("SELECT COALESCE(MAX(version), 0) FROM migration", Vec::new())?;
+    db.execute(&format!("CREATE TABLE IF NOT EXISTS {versions} (version BIGINT PRIMARY KEY)"), Vec::new())?;
+    let newest = db.query(&format!("SELECT COALESCE(MAX(version), 0) FROM {versions}"), Vec::new())?;
     let newest = newest.into_iter().next().map_or(Ok(0), |row| Columns::of(row).integer())?;
-    for (version, statements) in (1_i64..).zip(MIGRATIONS).filter(|(version, _)| *version > newest) {
+    for (version, statements) in (1_i64..).zip(migrations).filter(|(version, _)| *version > newest) {
         for statement in *statements {
             db.execute(&spelled(statement, dialect), Vec::new())?;
         }
-        db.execute("INSERT INTO migration (version) VALUES ($1)", vec![Value::Integer(version)])?;
+        let statement = format!("INSERT INTO {versions} (version) VALUES ($1)");
+        db.execute(&statement, vec![Value::Integer(version)])?;
     }
     Ok(())
 }
