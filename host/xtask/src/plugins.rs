@@ -32,6 +32,14 @@ pub(crate) fn build_all(root: &Path, with_test_guests: bool) -> Result<Vec<PathB
     Ok(built)
 }
 
+/// The names of the default plugins.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(crate) fn names(root: &Path) -> Result<Vec<String>> {
+    packages(&root.join("plugins"))
+}
+
 /// What the compiler of the guests needs in its environment, once it is there.
 fn environment(root: &Path) -> Result<String> {
     let script = root.join("host/xtask/wasm-toolchain.sh");

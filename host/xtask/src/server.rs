@@ -28,16 +28,21 @@ pub(crate) fn write_config(
     root: &Path,
     folder: &Path,
     plugins: &Path,
+    policy: &str,
     listeners: Listeners,
 ) -> Result<PathBuf> {
+    let default = root.join("policies/default.toml");
+    let default =
+        std::fs::read_to_string(&default).with_context(|| format!("cannot read {}", default.display()))?;
+    let policy_file = folder.join("policy.toml");
     let data = folder.join("data");
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let mut text = format!(
         "policy = {:?}\ndata = {:?}\n\n[plugins]\ndir = {:?}\n\n[listen]\n",
-        root.join("policies/default.toml"),
-        data,
-        plugins,
+        policy_file, data, plugins,
     );
+    std::fs::write(&policy_file, default + policy)
+        .with_context(|| format!("cannot write {}", policy_file.display()))?;
     for (name, address) in listeners {
         text.push_str(&format!("{name} = {address:?}\n"));
     }

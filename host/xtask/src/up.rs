@@ -36,7 +36,7 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     sh::build_workspace(root)?;
 
     let folder = root.join("target/up");
-    let config = server::write_config(root, &folder, &root.join("target/plugins"), LISTENERS)?;
+    let config = server::write_config(root, &folder, &root.join("target/plugins"), "", LISTENERS)?;
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen for signals")?;
     let mut server = Server::start(root, &config, LISTENERS, None)?;
     let id = server.id();

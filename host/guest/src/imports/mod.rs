@@ -21,19 +21,8 @@ use wasmtime::component::Linker;
 use crate::state::State;
 
 /// The interfaces of `postern:host` that a policy can grant, apart from `types`, which everybody has.
-pub const GRANTABLE: [&str; 11] = [
-    "clock",
-    "config",
-    "http",
-    "http-password",
-    "keys",
-    "kv",
-    "log",
-    "password",
-    "proof",
-    "random",
-    "sql",
-];
+pub const GRANTABLE: [&str; 11] =
+    ["clock", "config", "http", "http-password", "keys", "kv", "log", "password", "proof", "random", "sql"];
 
 /// Links what never waits.
 pub(crate) fn link_pure(linker: &mut Linker<State>) -> wasmtime::Result<()> {

@@ -45,29 +45,28 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
     }
 }
 
-/// The plugin folder to serve from. Someone who took one plugin away wants to see what happens, so
-/// a folder with some of them is taken as it is.
+/// The plugin folder to serve from, a copy: the story changes it. Someone who took one plugin away wants to see
+/// what happens, so a folder with some of them is taken as it is.
 fn components(root: &Path, folder: &Path, options: &Options) -> Result<PathBuf> {
     let built = root.join("target/plugins");
-    let count = |dir: &Path| std::fs::read_dir(dir).map_or(0, |files| files.flatten().count());
-    let sources = count(&root.join("plugins"));
-    if (1..sources).contains(&count(&built)) {
+    let is_there = |name: &String| built.join(format!("{name}.wasm")).is_file();
+    let names = plugins::names(root)?;
+    if names.iter().any(is_there) && !names.iter().all(is_there) {
         println!(
             "Some plugins are missing in target/plugins: serving without them. To build them: cargo xtask plugins"
         );
-        return Ok(built);
+    } else {
+        plugins::build_all(root, false).context("the plugins do not build")?;
+        plugins::examples::build_rust(root).context("the examples in Rust do not build")?;
     }
-    plugins::build_all(root, false).context("the plugins do not build")?;
-    let Some(left_out) = &options.without else { return Ok(built) };
     let copy = folder.join("plugins");
-    std::fs::create_dir_all(&copy)?;
-    for file in std::fs::read_dir(&built)?.flatten() {
-        let to = copy.join(file.file_name());
-        if file.path().file_stem().is_some_and(|name| name == left_out.as_str()) {
-            std::fs::remove_file(to).ok();
-        } else {
-            std::fs::copy(file.path(), to)?;
-        }
+    match std::fs::remove_dir_all(&copy) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => std::fs::create_dir_all(&copy)?,
+    }
+    for name in names.iter().filter(|name| is_there(name) && options.without.as_ref() != Some(name)) {
+        let file = format!("{name}.wasm");
+        std::fs::copy(built.join(&file), copy.join(&file))?;
     }
     Ok(copy)
 }

@@ -19,6 +19,15 @@ const LISTENERS: Listeners = &[
     ("health", "127.0.0.1:0"),
 ];
 
+/// What a plugin of the story is granted, beside what the default policy says.
+const POLICY: &str = "
+[plugins.classify-wordlist]
+grants = ['log', 'config']
+
+[plugins.classify-wordlist.config]
+mask = ['falcon']
+";
+
 /// Tells it; the first step that does not end as it should is the error.
 pub(crate) fn tell(teller: &mut Teller, root: &Path, folder: &Path, plugins: &Path) -> Result<()> {
     let log = folder.join("postern.log");
@@ -28,7 +37,7 @@ pub(crate) fn tell(teller: &mut Teller, root: &Path, folder: &Path, plugins: &Pa
     teller.step(
         "The server starts on free ports, with fresh data; every rule in it is a WebAssembly component",
     );
-    let config = server::write_config(root, folder, plugins, LISTENERS)?;
+    let config = server::write_config(root, folder, plugins, POLICY, LISTENERS)?;
     std::fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
     let begun = Instant::now();
     let server = Server::start(root, &config, LISTENERS, Some(&log))?;
@@ -95,6 +104,7 @@ pub(crate) fn tell(teller: &mut Teller, root: &Path, folder: &Path, plugins: &Pa
     plain.sees("refused (NotAuthorized)")?;
     plain.leaves()?;
 
+    swap(teller, &place, plugins, &server, &mut alice, &bob)?;
     car(teller, &place, &server, &mut alice)?;
 
     teller.step("The figures so far");
@@ -104,7 +114,7 @@ pub(crate) fn tell(teller: &mut Teller, root: &Path, folder: &Path, plugins: &Pa
     let listeners = server.where_it_listens()?;
     let listeners: Vec<(&str, &str)> =
         listeners.iter().map(|(name, at)| (name.as_str(), at.as_str())).collect();
-    server::write_config(root, folder, plugins, &listeners)?;
+    server::write_config(root, folder, plugins, POLICY, &listeners)?;
     alice.says("bob: just before the crash")?;
     alice.sees("stored: just before the crash")?;
     server.kill()?;
@@ -123,12 +133,48 @@ pub(crate) fn tell(teller: &mut Teller, root: &Path, folder: &Path, plugins: &Pa
     {
         bob.sees(text)?;
     }
-    bob.sees("history with alice: 5 messages")?;
+    bob.sees("history with alice: 8 messages")?;
     alice.leaves()?;
     bob.leaves()?;
 
     teller.step("The server stops in order");
     server.stop()
+}
+
+/// A rule is changed under a live chat, and changed back.
+fn swap(
+    teller: &mut Teller,
+    place: &Place<'_>,
+    plugins: &Path,
+    server: &Server,
+    alice: &mut Actor,
+    bob: &Actor,
+) -> Result<()> {
+    let sign_ins = server.metric("postern_plugin_calls_total", "role=\"token\"")?;
+    teller.step("The word \"falcon\" is to be masked from now on: a plugin for that is dropped into the folder, and tried out");
+    alice.says("bob: falcon lands at noon")?;
+    bob.sees("[alice] falcon lands at noon")?;
+    let component = place.root.join("target/plugins-examples/classify-wordlist.wasm");
+    std::fs::copy(&component, plugins.join("classify-wordlist.wasm"))?;
+    teller.note(&server.cli(&["plugin", "validate", "classify-wordlist"], "")?);
+
+    teller.step("It is activated; the next message is decided by it");
+    let begun = Instant::now();
+    teller.note(&server.cli(&["plugin", "activate", "classify-wordlist"], "")?);
+    alice.says("bob: falcon lands at one")?;
+    bob.sees("[alice] ****** lands at one")?;
+    teller.note(&format!("from the command to the first masked message: {}", sh::human(begun.elapsed())));
+
+    teller.step("It is rolled back by one word, and nobody was disconnected");
+    teller.note(&server.cli(&["plugin", "rollback", "classify-wordlist"], "")?);
+    alice.says("bob: falcon lands at two")?;
+    bob.sees("[alice] falcon lands at two")?;
+    ensure!(
+        server.metric("postern_plugin_calls_total", "role=\"token\"")? == sign_ins,
+        "somebody had to sign in again"
+    );
+    teller.note(&server.cli(&["plugin", "list"], "")?);
+    Ok(())
 }
 
 /// Encrypt on demand, seen from both ends and from the road between them.

@@ -43,6 +43,14 @@ fn each(root: &Path) -> [Result<Vec<PathBuf>>; 4] {
     ]
 }
 
+/// Builds those in Rust, which need no more than the default plugins do.
+///
+/// # Errors
+/// When one does not build.
+pub(crate) fn build_rust(root: &Path) -> Result<Vec<PathBuf>> {
+    rust(root)
+}
+
 fn rust(root: &Path) -> Result<Vec<PathBuf>> {
     build_packages(root, "examples/plugins", root, OUT, &environment(root)?)
 }
