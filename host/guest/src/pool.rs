@@ -77,7 +77,8 @@ pub(crate) struct Pool<F> {
 }
 
 impl<F: Face> Pool<F> {
-    pub(crate) fn new(plugin: Arc<Plugin>) -> Pool<F> {
+    /// Instances of a plugin; `hidden`: their calls are not shown in the metrics.
+    pub(crate) fn new(plugin: Arc<Plugin>, hidden: bool) -> Pool<F> {
         let concurrency = usize::try_from(plugin.limits().concurrency).unwrap_or(Semaphore::MAX_PERMITS);
         Pool {
             breaker: Arc::new(Breaker::new()),
@@ -85,7 +86,7 @@ impl<F: Face> Pool<F> {
             idle: Mutex::new(Vec::new()),
             live: AtomicU32::new(0),
             retired: AtomicBool::new(false),
-            stats: Stats::new(F::ROLE.name(), plugin.name()),
+            stats: if hidden { Stats::hidden() } else { Stats::new(F::ROLE.name(), plugin.name()) },
             plugin,
         }
     }

@@ -1,6 +1,7 @@
 //! What serves one role: a generation for all, and perhaps a newer one for a part of the clients.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwapOption, Guard};
 
@@ -74,11 +75,13 @@ impl<F: Face> Serving<F> {
 /// The slot of one role.
 pub(crate) struct Slot<F> {
     serving: ArcSwapOption<Serving<F>>,
+    /// Its calls are not shown in the metrics.
+    hidden: AtomicBool,
 }
 
 impl<F> Default for Slot<F> {
     fn default() -> Self {
-        Slot { serving: ArcSwapOption::empty() }
+        Slot { serving: ArcSwapOption::empty(), hidden: AtomicBool::new(false) }
     }
 }
 
@@ -90,12 +93,15 @@ pub(crate) trait AnySlot {
     fn pause(&self, generation: u64, paused: bool) -> bool;
     fn infos(&self) -> Vec<SlotInfo>;
     fn show(&self);
+    fn hide(&self);
 }
 
 impl<F: Face> AnySlot for Slot<F> {
     /// Another main generation, or none; a canary ends. Gives back the former main one.
     fn set(&self, plugin: Option<Arc<Plugin>>) -> Option<Arc<Plugin>> {
-        let serving = plugin.map(|plugin| Serving { main: Arc::new(Pool::new(plugin)), canary: None });
+        let hidden = self.hidden.load(Ordering::Relaxed);
+        let serving =
+            plugin.map(|plugin| Serving { main: Arc::new(Pool::new(plugin, hidden)), canary: None });
         let old = self.serving.swap(serving.map(Arc::new))?;
         old.pools().for_each(|(pool, _)| pool.retire());
         Some(old.main.plugin.clone())
@@ -104,7 +110,8 @@ impl<F: Face> AnySlot for Slot<F> {
     /// Another canary, or none, beside the main generation, which must be there. Gives back the former canary.
     fn set_canary(&self, canary: Option<(Canary, Arc<Plugin>)>) -> Option<Arc<Plugin>> {
         let main = self.serving.load().as_ref()?.main.clone();
-        let canary = canary.map(|(canary, plugin)| (canary, Arc::new(Pool::new(plugin))));
+        let hidden = self.hidden.load(Ordering::Relaxed);
+        let canary = canary.map(|(canary, plugin)| (canary, Arc::new(Pool::new(plugin, hidden))));
         let old = self.serving.swap(Some(Arc::new(Serving { main, canary })))?;
         let (_, pool) = old.canary.as_ref()?;
         pool.retire();
@@ -146,6 +153,10 @@ impl<F: Face> AnySlot for Slot<F> {
         if let Some(serving) = self.serving.load().as_ref() {
             serving.pools().for_each(|(pool, _)| pool.stats.show());
         }
+    }
+
+    fn hide(&self) {
+        self.hidden.store(true, Ordering::Relaxed);
     }
 }
 

@@ -58,7 +58,7 @@ impl Shadow {
     ///
     /// It fills no pure role.
     pub fn begin(plugin: Arc<Plugin>, slots: &Slots, every: u64) -> Result<Shadow, ActivateError> {
-        let candidate = Slots::new();
+        let candidate = Slots::aside();
         let findings: Arc<Mutex<(Findings, VecDeque<String>)>> = Arc::default();
         let stop = Arc::new(AtomicBool::new(false));
         let candidate = Arc::new(candidate);

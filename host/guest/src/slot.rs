@@ -45,6 +45,13 @@ impl Slots {
         Slots::default()
     }
 
+    /// The same for calls that are nobody's: the metrics do not show them.
+    pub fn aside() -> Slots {
+        let slots = Slots::default();
+        Role::ALL.into_iter().for_each(|role| slots.slot(role).hide());
+        slots
+    }
+
     /// The role *login*.
     pub fn login(&self) -> &Login {
         &self.login

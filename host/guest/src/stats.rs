@@ -26,7 +26,8 @@ pub(crate) struct Stats {
     timed: AtomicU64,
     /// Calls that wait for their turn.
     queue: AtomicU32,
-    shown: Mutex<Shown>,
+    /// None for calls that are nobody's, such as those of a candidate in the shadow.
+    shown: Option<Mutex<Shown>>,
 }
 
 /// What Prometheus has been told so far.
@@ -70,6 +71,11 @@ impl CallStats {
 }
 
 impl Stats {
+    /// Those of calls that nobody asked for are not shown to Prometheus.
+    pub(crate) fn hidden() -> Stats {
+        Stats::with(None)
+    }
+
     pub(crate) fn new(role: &'static str, plugin: &str) -> Stats {
         let outcomes = Outcome::NAMES.map(|outcome| {
             let plugin = plugin.to_owned();
@@ -91,13 +97,17 @@ impl Stats {
         let cpu = metrics::counter!(
             "postern_plugin_cpu_microseconds_total", "role" => role, "plugin" => plugin.to_owned()
         );
+        Stats::with(Some(Mutex::new(Shown { outcomes, latency, cpu: (cpu, 0) })))
+    }
+
+    fn with(shown: Option<Mutex<Shown>>) -> Stats {
         Stats {
             outcomes: Default::default(),
             latency: Default::default(),
             cpu_ns: AtomicU64::new(0),
             timed: AtomicU64::new(0),
             queue: AtomicU32::new(0),
-            shown: Mutex::new(Shown { outcomes, latency, cpu: (cpu, 0) }),
+            shown,
         }
     }
 
@@ -150,7 +160,7 @@ impl Stats {
 
     /// Tells Prometheus what came since it was told last.
     pub(crate) fn show(&self) {
-        let mut shown = self.shown.lock();
+        let Some(mut shown) = self.shown.as_ref().map(|shown| shown.lock()) else { return };
         let tell = |(counter, told): &mut (Counter, u64), now: u64| {
             counter.increment(now.saturating_sub(*told));
             *told = now.max(*told);
@@ -224,6 +234,7 @@ mod tests {
         assert_eq!((told.calls(), told.faults(), told.cpu_us), (130, 2, 260));
         stats.show();
         stats.show();
-        assert_eq!(stats.shown.lock().outcomes[0].1, 128, "told once");
+        assert_eq!(stats.shown.as_ref().unwrap().lock().outcomes[0].1, 128, "told once");
+        Stats::hidden().show();
     }
 }

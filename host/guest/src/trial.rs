@@ -95,7 +95,7 @@ impl Runtime {
 
 /// What calls of the pure roles take. An instance's first call is not among them.
 fn sample(plugin: Arc<Plugin>) -> Vec<(Role, Duration)> {
-    let slots = Slots::new();
+    let slots = Slots::aside();
     let mut calls = Vec::new();
     for role in plugin.roles.clone().into_iter().filter(|role| role.is_pure()) {
         if slots.activate(role, plugin.clone()).is_err() || !sample_call(&slots, role) {

@@ -1,5 +1,6 @@
 //! The command line: `serve`, and the verbs that ask a running server's admin API.
 
+mod author;
 mod cases;
 mod client;
 mod commands;

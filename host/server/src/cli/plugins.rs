@@ -12,7 +12,7 @@ use hyper::Method;
 use postern_guest::{MAX_COMPONENT_MIB, cases::Cases};
 
 use super::{
-    cases,
+    author, cases,
     client::AdminClient,
     print::{self, printable},
     signing,
@@ -132,6 +132,20 @@ pub(super) enum PluginVerb {
         #[arg(long, value_name = "FILE")]
         cases: PathBuf,
     },
+    /// Make a project for a plugin of your own
+    New {
+        /// Its name
+        name: String,
+        /// In which language
+        #[arg(long, value_enum)]
+        lang: author::Language,
+        /// For which role
+        #[arg(long, default_value = "classify")]
+        role: String,
+        /// The folder; by default one of its name
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
+    },
     /// Make a key pair to sign plugins with
     Keygen {
         /// Where to put the private key
@@ -150,13 +164,14 @@ pub(super) enum PluginVerb {
 impl PluginVerb {
     /// Whether it needs no server.
     pub fn is_local(&self) -> bool {
-        use PluginVerb::{Keygen, Replay, Sign, Test};
-        matches!(self, Keygen { .. } | Sign { .. } | Replay { .. } | Test { .. })
+        use PluginVerb::{Keygen, New, Replay, Sign, Test};
+        matches!(self, Keygen { .. } | New { .. } | Sign { .. } | Replay { .. } | Test { .. })
     }
 
     /// Does what needs no server.
     pub fn apply_locally(self, json: bool) -> anyhow::Result<()> {
         match self {
+            PluginVerb::New { name, lang, role, to } => author::new(&name, lang, &role, to),
             PluginVerb::Replay { file, with } => cases::replay(&with, &file, json),
             PluginVerb::Test { file, cases } => cases::test(&file, &cases, json),
             PluginVerb::Keygen { file } => signing::keygen(&file),
@@ -227,6 +242,7 @@ impl PluginVerb {
             }
             PluginVerb::Keygen { .. }
             | PluginVerb::Sign { .. }
+            | PluginVerb::New { .. }
             | PluginVerb::Replay { .. }
             | PluginVerb::Test { .. } => self.apply_locally(server.json),
         }

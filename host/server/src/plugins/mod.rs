@@ -141,7 +141,7 @@ pub async fn check_anonymous(
     listeners: &[(ListenerName, SocketAddr)],
 ) -> Result<(), PluginError> {
     let path = || plugin.path().to_owned();
-    let trial = Slots::new();
+    let trial = Slots::aside();
     activate(&trial, plugin, &[Role::Token])?;
     let admits = trial.token().admits_anonymous().await;
     let admits = admits.map_err(|error| PluginError::Silent { path: path(), error })?;
