@@ -82,6 +82,8 @@ pub struct Runtime {
     /// One compilation at a time: each uses all cores.
     pub(crate) compiling: Arc<Semaphore>,
     pub(crate) logs: PluginLogs,
+    /// Where components on trial have their databases.
+    pub(crate) scratch: PathBuf,
     pub(crate) signers: Option<Vec<SignerKey>>,
     pub(crate) compiler: Arc<rayon::ThreadPool>,
     generations: AtomicU64,
@@ -129,6 +131,7 @@ impl Runtime {
             pure,
             compiling: Arc::new(Semaphore::new(1)),
             logs: PluginLogs::default(),
+            scratch: config.cache,
             signers: config.signers,
             compiler: Arc::new(compiler),
             generations: AtomicU64::new(0),

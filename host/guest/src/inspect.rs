@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::imports::GRANTABLE;
-use crate::load::Reason;
 use crate::policy::Role;
+use crate::reason::Reason;
 use crate::roles::classify::SENDER_INTERFACE;
 
 /// The version of all packages in `wit/` that this host speaks. A plugin made for another patch

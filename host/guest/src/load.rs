@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,135 +11,26 @@ use postern_store::SqlLimits;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::cache::{Cache, source_digest};
-use crate::engine::Runtime;
+use crate::engine::{Host, Runtime};
 use crate::http::{Bounds, Http};
 use crate::imports::log::LogBudget;
-use crate::inspect::{self, WIT_VERSION, World};
+use crate::inspect::{self, World};
 use crate::native::{self, Vouched};
 use crate::plugin::{About, Plugin};
-use crate::policy::{PluginPolicy, Role};
+use crate::policy::PluginPolicy;
 use crate::probe;
+use crate::reason::{LoadError, MAX_COMPONENT_MIB, Reason};
 use crate::signature;
 use crate::state::{FAULT_LINES_PER_SEC, Granted, State};
 
-/// Largest component file, in MiB. A Python component has about 40.
-pub const MAX_COMPONENT_MIB: u64 = 64;
+/// A component that has passed the host's checks, and has not been asked for its own yet.
+pub struct Checked(Plugin);
 
-/// Why a file does not serve as a plugin: every reason found, in one line each.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {}", path.display(), lines(reasons))]
-pub struct LoadError {
-    /// The file.
-    pub path: PathBuf,
-    /// At least one.
-    pub reasons: Vec<Reason>,
-}
-
-/// One reason against a candidate.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
-    /// No such file.
-    #[error("there is no such file")]
-    Missing,
-    /// The system does not let us read it.
-    #[error("cannot be read: {0}")]
-    Unreadable(String),
-    /// Zero bytes.
-    #[error("is empty")]
-    Empty,
-    /// Over the size limit.
-    #[error("has {mib} MiB, the limit is {MAX_COMPONENT_MIB} MiB")]
-    TooLarge {
-        /// Its size, rounded up.
-        mib: u64,
-    },
-    /// Something else than WebAssembly.
-    #[error("is not WebAssembly")]
-    NotWasm,
-    /// A module without the component around it.
-    #[error("is a core module, not a component: build it as a component for a world of wit/")]
-    CoreModule,
-    /// The end is missing.
-    #[error("is cut short: copy it again")]
-    CutShort,
-    /// The compiler refuses it.
-    #[error("does not compile: {0}")]
-    Invalid(String),
-    /// An import from outside our packages.
-    #[error("imports `{import}`: plugins may import nothing but postern:host")]
-    Foreign {
-        /// The import's full name.
-        import: String,
-    },
-    /// An import of ours that does not exist.
-    #[error("imports `{import}`, which this host does not have")]
-    UnknownInterface {
-        /// The import's full name.
-        import: String,
-    },
-    /// An interface of another version.
-    #[error("`{interface}` is of another version: this host speaks {WIT_VERSION} and what fits it")]
-    Version {
-        /// The interface's full name.
-        interface: String,
-    },
-    /// Part of a role, or of what every plugin has, is missing.
-    #[error("does not export `{interface}`")]
-    MissingExport {
-        /// The interface without its version.
-        interface: String,
-    },
-    /// Nothing that we could ask it.
-    #[error("fills no role: it exports none of the worlds of wit/")]
-    NoRole,
-    /// The policy does not grant an import.
-    #[error("imports `{interface}`, which the policy does not grant it")]
-    NotGranted {
-        /// The interface's name within `postern:host`.
-        interface: String,
-    },
-    /// The policy grants something that does not exist.
-    #[error("the policy grants it `{grant}`, which is no interface of postern:host")]
-    UnknownGrant {
-        /// As the policy has it.
-        grant: String,
-    },
-    /// The policy bounds it senselessly.
-    #[error("the policy's {0}")]
-    Limits(String),
-    /// An interface of ours in another shape.
-    #[error("does not fit the interfaces of this host: {0}")]
-    Shape(String),
-    /// `describe` failed.
-    #[error("cannot say who it is: {0}")]
-    Describe(String),
-    /// `describe` gave an impossible name or version.
-    #[error(
-        "calls itself `{0}`: a name is 1 to 48 of a-z 0-9 -, a letter or digit first, a version 1 to 64 visible characters"
-    )]
-    Name(String),
-    /// `prepare` failed; the text is the plugin's.
-    #[error("could not prepare: {0}")]
-    Prepare(String),
-    /// `self-check` failed; the text is the plugin's.
-    #[error("found itself unfit: {0}")]
-    SelfCheck(String),
-    /// The policy wants a signature.
-    #[error("is not signed, and the policy requires it")]
-    Unsigned,
-    /// Signed by a stranger.
-    #[error("is signed by {0}, which is not among signatures.keys of the policy")]
-    Signer(String),
-    /// Altered after it was signed.
-    #[error("was altered after it was signed")]
-    Signature,
-    /// The host could not do its part.
-    #[error("host: {0}")]
-    Host(String),
-}
-
-fn lines(reasons: &[Reason]) -> String {
-    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+impl Checked {
+    /// Who it says it is, and what it could serve.
+    pub fn plugin(&self) -> &Plugin {
+        &self.0
+    }
 }
 
 impl Runtime {
@@ -172,31 +63,64 @@ impl Runtime {
         policies: &(dyn Fn(&str) -> PluginPolicy + Send + Sync),
     ) -> Result<Arc<Plugin>, LoadError> {
         let started = Instant::now();
-        match self.try_load(path, source, policies).await {
-            Ok(plugin) => {
-                tracing::info!(
-                    plugin = plugin.name(),
-                    version = plugin.version(),
-                    generation = plugin.generation,
-                    took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-                    "plugin loaded"
-                );
-                Ok(Arc::new(plugin))
-            }
-            Err(reasons) => Err(LoadError { path: path.to_owned(), reasons }),
-        }
+        let checked = self.check(path, source, policies).await?;
+        let plugin = self.prepare(checked).await?;
+        tracing::info!(
+            plugin = plugin.name(),
+            version = plugin.version(),
+            generation = plugin.generation,
+            took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "plugin loaded"
+        );
+        Ok(plugin)
     }
 
-    async fn try_load(
+    /// Checks what was read from `path`, up to where the plugin itself is asked whether it is fit: nothing of
+    /// its own has run yet but `describe`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::load`].
+    pub async fn check(
         &self,
         path: &Path,
         source: Arc<[u8]>,
         policies: &(dyn Fn(&str) -> PluginPolicy + Send + Sync),
-    ) -> Result<Plugin, Vec<Reason>> {
-        let plugin = self.fit(path, source, policies).await?;
-        self.prepare(&plugin).await.map_err(|reason| vec![reason])?;
-        probe::self_check(&plugin).await.map_err(|reason| vec![reason])?;
-        Ok(plugin)
+    ) -> Result<Checked, LoadError> {
+        let fit = self.fit(path, source, policies, &self.host).await;
+        fit.map(Checked).map_err(|reasons| LoadError { path: path.to_owned(), reasons })
+    }
+
+    /// Lets a plugin prepare, where it has tables while no other node's does, and check itself.
+    ///
+    /// # Errors
+    ///
+    /// What it says, or why it says nothing.
+    pub async fn prepare(&self, checked: Checked) -> Result<Arc<Plugin>, LoadError> {
+        let prepared = async {
+            if checked.0.granted.sql.is_none() {
+                return probe::prepare(&checked.0).await;
+            }
+            let alone = self.host.database.alone().await;
+            let alone = alone.map_err(|error| Reason::Host(error.to_string()))?;
+            let prepared = probe::prepare(&checked.0).await;
+            alone.end().await;
+            prepared
+        };
+        let reason = |reason| LoadError { path: checked.0.path.clone(), reasons: vec![reason] };
+        prepared.await.map_err(reason)?;
+        self.resume(checked).await
+    }
+
+    /// The same for one that has prepared before: it checks itself only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::prepare`].
+    pub async fn resume(&self, checked: Checked) -> Result<Arc<Plugin>, LoadError> {
+        let fit = probe::self_check(&checked.0).await;
+        fit.map_err(|reason| LoadError { path: checked.0.path.clone(), reasons: vec![reason] })?;
+        Ok(Arc::new(checked.0))
     }
 
     /// Up to where the plugin itself is asked whether it is fit.
@@ -205,6 +129,7 @@ impl Runtime {
         path: &Path,
         source: Arc<[u8]>,
         policies: &(dyn Fn(&str) -> PluginPolicy + Send + Sync),
+        host: &Host,
     ) -> Result<Plugin, Vec<Reason>> {
         if let Some(signers) = &self.signers {
             signature::check(&source, signers).map_err(|reason| vec![reason])?;
@@ -221,20 +146,10 @@ impl Runtime {
             return Err(reasons);
         }
 
-        let plugin = self.link(path, &component, digest, world, about, policy).await.map_err(|r| vec![r])?;
+        let compiled = (component, digest);
+        let plugin = self.link(path, &compiled, world, about, policy, host).await.map_err(|r| vec![r])?;
         probe::shapes(&plugin).await.map_err(|reason| vec![reason])?;
         Ok(plugin)
-    }
-
-    /// Lets the plugin prepare; where it has tables, while no other node's does.
-    async fn prepare(&self, plugin: &Plugin) -> Result<(), Reason> {
-        if plugin.granted.sql.is_none() {
-            return probe::prepare(plugin).await;
-        }
-        let alone = self.host.database.alone().await.map_err(|error| Reason::Host(error.to_string()))?;
-        let prepared = probe::prepare(plugin).await;
-        alone.end().await;
-        prepared
     }
 
     /// Compiles, on a thread that may block.
@@ -275,18 +190,20 @@ impl Runtime {
         }
     }
 
+    /// Lends a component what the policy grants it, of `host`.
     async fn link(
         &self,
         path: &Path,
-        component: &Component,
-        digest: [u8; 32],
+        (component, digest): &(Component, [u8; 32]),
         world: World,
         about: About,
         policy: PluginPolicy,
+        host: &Host,
     ) -> Result<Plugin, Reason> {
         let imports = |interface: &str| world.imports.contains(interface);
         let limits = policy.limits;
-        let database = &self.host.database;
+        let database = &host.database;
+        let is_trial = !std::ptr::eq(host, &self.host);
         let sql = if imports("sql") {
             let bounds = SqlLimits { rows: limits.sql_rows, statement_ms: limits.sql_statement_ms.into() };
             Some(
@@ -309,7 +226,7 @@ impl Runtime {
             policy
                 .keys
                 .iter()
-                .map(|name| (name.clone(), self.host.keyring.key(&format!("named {name}"))))
+                .map(|name| (name.clone(), host.keyring.key(&format!("named {name}"))))
                 .collect()
         } else {
             BTreeMap::new()
@@ -318,7 +235,7 @@ impl Runtime {
             plugin: about.name.clone(),
             log: LogBudget::new(&about.name, limits.log_lines_per_sec, Instant::now()),
             faults: LogBudget::new(&about.name, FAULT_LINES_PER_SEC, Instant::now()),
-            lines: self.logs.of(&about.name),
+            lines: if is_trial { Arc::default() } else { self.logs.of(&about.name) },
             config: policy.config,
             keys,
             kv: imports("kv").then(|| database.kv(&format!("plugin/{}", about.name))),
@@ -336,7 +253,7 @@ impl Runtime {
         Ok(Plugin {
             about,
             path: path.to_owned(),
-            digest,
+            digest: *digest,
             generation: self.next_generation(),
             roles: world.roles,
             imports: world.imports,
@@ -411,10 +328,4 @@ fn trapping(mut linker: Linker<State>, component: &Component) -> wasmtime::Resul
 
 fn shape(error: wasmtime::Error) -> Reason {
     Reason::Shape(format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
-/// For messages about a role of a plugin.
-pub(crate) fn role_shape(role: Role, error: &wasmtime::Error) -> Reason {
-    let text = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
-    Reason::Shape(format!("role {role}: {text}"))
 }

@@ -11,10 +11,10 @@ use wasmtime::component::{ComponentType, Instance, InstancePre, Lift};
 use crate::call::Down;
 use crate::inspect::PLUGIN_INTERFACE;
 use crate::limits::{arm, metered};
-use crate::load::{Reason, role_shape};
 use crate::plugin::{About, Plugin};
 use crate::policy::Role;
 use crate::pool::{Face, interface_func};
+use crate::reason::{Reason, role_shape};
 use crate::roles::{classify, encrypt, login, store, token};
 use crate::state::{Granted, State, async_store, sync_store};
 
@@ -49,22 +49,6 @@ pub(crate) async fn prepare(plugin: &Plugin) -> Result<(), Reason> {
 /// Asks a plugin whether it is fit to serve.
 pub(crate) async fn self_check(plugin: &Plugin) -> Result<(), Reason> {
     check(plugin, "self-check", Access::Read).await.map_err(Reason::SelfCheck)
-}
-
-/// Lets a plugin prepare and check itself in one transaction, which is undone: nothing of it stays.
-pub(crate) async fn rehearse(plugin: &Plugin) -> Result<(), Reason> {
-    let mut store = async_store(plugin.waiting.engine(), &plugin.granted);
-    store.data_mut().sql.begin(Access::Write);
-    let said = |answer: Result<Result<(), String>, Said>| answer.map_err(|said| said.to_string()).flatten();
-    let prepared = said(ask(&mut store, &plugin.waiting, "prepare", CHECK_CPU).await);
-    let checked = match prepared {
-        Ok(()) => {
-            said(ask(&mut store, &plugin.waiting, "self-check", CHECK_CPU).await).map_err(Reason::SelfCheck)
-        }
-        Err(text) => Err(Reason::Prepare(text)),
-    };
-    store.data_mut().sql.rollback().await;
-    checked
 }
 
 async fn check(plugin: &Plugin, name: &str, access: Access) -> Result<(), String> {

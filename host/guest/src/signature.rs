@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::Deserialize;
 
-use crate::load::Reason;
+use crate::reason::Reason;
 
 /// The section's name.
 const SECTION: &[u8] = b"postern-signature";

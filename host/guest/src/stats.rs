@@ -53,9 +53,10 @@ pub struct CallStats {
 }
 
 impl CallStats {
-    /// All calls.
+    /// Calls that reached the plugin.
     pub fn calls(&self) -> u64 {
-        self.outcomes.iter().map(|(_, count)| count).sum()
+        let all: u64 = self.outcomes.iter().map(|(_, count)| count).sum();
+        all - self.of("busy") - self.of("recovering")
     }
 
     /// Calls that came to this.
@@ -151,7 +152,10 @@ impl Stats {
 
     /// CPU time of all calls, from those that were timed.
     fn cpu_us(&self) -> u64 {
-        let calls: u64 = self.outcomes.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        // Those that were turned away cost nothing.
+        let ran = |outcome: &str| !matches!(outcome, "busy" | "recovering");
+        let counts = Outcome::NAMES.iter().zip(&self.outcomes).filter(|(outcome, _)| ran(outcome));
+        let calls: u64 = counts.map(|(_, count)| count.load(Ordering::Relaxed)).sum();
         let timed = self.timed.load(Ordering::Relaxed).max(1);
         let ns = u128::from(self.cpu_ns.load(Ordering::Relaxed)) * u128::from(calls.max(timed))
             / u128::from(timed);

@@ -1,16 +1,20 @@
 //! A candidate tried out: every check that it must pass to serve, and nothing of it stays.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use postern_store::Database;
+
 use crate::cache::source_digest;
-use crate::engine::Runtime;
-use crate::load::Reason;
+use crate::engine::{Host, Runtime};
+use crate::keyring::Keyring;
 use crate::plugin::Plugin;
 use crate::policy::{PluginPolicy, Role};
 use crate::probe;
+use crate::reason::Reason;
 use crate::roles::{classify, encrypt, types};
 use crate::slot::Slots;
 
@@ -43,8 +47,8 @@ pub struct Report {
 }
 
 impl Runtime {
-    /// Tries a component out that was read from `path`: all checks of [`Runtime::load`], and its migrations in
-    /// a transaction that is undone.
+    /// Tries a component out that was read from `path`: all checks of [`Runtime::load`], on an empty database that
+    /// is thrown away. Nothing that serves is touched or waits for it.
     pub async fn examine(
         &self,
         path: &Path,
@@ -64,37 +68,64 @@ impl Runtime {
             calls: Vec::new(),
             reasons: Vec::new(),
         };
-        match self.fit(path, source, policies).await {
-            Err(reasons) => report.reasons = reasons,
-            Ok(plugin) => {
-                report.name = Some(plugin.name().to_owned());
-                report.version = Some(plugin.version().to_owned());
-                report.roles.clone_from(&plugin.roles);
-                report.imports.clone_from(&plugin.imports);
-                report.reasons.extend(self.rehearse(&plugin).await.err());
-                report.memory = plugin.peak_memory_bytes();
-                if report.reasons.is_empty() {
-                    report.calls = sample(Arc::new(plugin));
-                }
-            }
-        }
+        let tried = async {
+            let scratch = Scratch::make(&self.scratch).await.map_err(|reason| vec![reason])?;
+            let plugin = self.fit(path, source, policies, &scratch.host).await?;
+            report.name = Some(plugin.name().to_owned());
+            report.version = Some(plugin.version().to_owned());
+            report.roles.clone_from(&plugin.roles);
+            report.imports.clone_from(&plugin.imports);
+            probe::prepare(&plugin).await.map_err(|reason| vec![reason])?;
+            probe::self_check(&plugin).await.map_err(|reason| vec![reason])?;
+            report.memory = plugin.peak_memory_bytes();
+            report.calls =
+                tokio::task::spawn_blocking(move || sample(&Arc::new(plugin))).await.unwrap_or_default();
+            scratch.host.database.close().await;
+            Ok(())
+        };
+        report.reasons = tried.await.err().unwrap_or_default();
         report.took = began.elapsed();
         report
     }
+}
 
-    async fn rehearse(&self, plugin: &Plugin) -> Result<(), Reason> {
-        if plugin.granted.sql.is_none() {
-            return probe::rehearse(plugin).await;
+/// What is lent to a component on trial in place of what is the host's own: an empty database, keys that open
+/// nothing. What it may ask by HTTP it may ask here too: its own check may depend on it.
+struct Scratch {
+    host: Host,
+    folder: PathBuf,
+}
+
+impl Scratch {
+    /// Below this folder, of which it gets a part of its own.
+    async fn make(folder: &Path) -> Result<Scratch, Reason> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let failed = |error: &dyn std::fmt::Display| Reason::Host(format!("no room for a trial: {error}"));
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = folder.join(format!("trial-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(|e| failed(&e))?;
+        let url = format!("sqlite:{}", folder.join("trial.db").display());
+        let opened = Database::open(&url, &folder).await;
+        let keyring = Keyring::open_or_create(&folder.join("key"));
+        match (opened, keyring) {
+            (Ok(database), Ok(keyring)) => Ok(Scratch { host: Host { database, keyring }, folder }),
+            (opened, keyring) => {
+                let _ = std::fs::remove_dir_all(&folder);
+                let told = opened.err().map(|e| e.to_string()).or(keyring.err().map(|e| e.to_string()));
+                Err(failed(&told.unwrap_or_default()))
+            }
         }
-        let alone = self.host.database.alone().await.map_err(|error| Reason::Host(error.to_string()))?;
-        let rehearsed = probe::rehearse(plugin).await;
-        alone.end().await;
-        rehearsed
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
 /// What calls of the pure roles take. An instance's first call is not among them.
-fn sample(plugin: Arc<Plugin>) -> Vec<(Role, Duration)> {
+fn sample(plugin: &Arc<Plugin>) -> Vec<(Role, Duration)> {
     let slots = Slots::aside();
     let mut calls = Vec::new();
     for role in plugin.roles.clone().into_iter().filter(|role| role.is_pure()) {

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use crate::roles::classify::{ClassifyError, Facts, Origin, SenderFacts, Verdict};
 use crate::roles::encrypt::{self, Decision, EncryptError};
@@ -14,6 +15,8 @@ use crate::roles::types::{Relation, Transport};
 
 /// Calls that wait to be looked at, for each who watches.
 const WAITING: usize = 1_024;
+/// Bytes of a body that is copied: what waits is bounded by both together.
+const LARGEST: usize = 16 << 10;
 
 /// One call and its answer, copied.
 #[derive(Clone, Debug)]
@@ -85,6 +88,8 @@ pub struct Watch {
     /// Looked at by each call.
     on: AtomicBool,
     taps: ArcSwap<Vec<Arc<Tap>>>,
+    /// Held while somebody begins or ends.
+    change: Mutex<()>,
 }
 
 /// One who watches.
@@ -110,6 +115,7 @@ impl Watch {
         let (to, calls) = sync_channel(WAITING);
         let tap = Tap { every: every.max(1), seen: AtomicU64::new(0), dropped: AtomicU64::new(0), to };
         let tap = Arc::new(tap);
+        let _change = self.change.lock();
         self.taps.rcu(|taps| [&taps[..], std::slice::from_ref(&tap)].concat());
         self.on.store(true, Ordering::Release);
         Watching { watch: self.clone(), tap, calls }
@@ -121,12 +127,16 @@ impl Watch {
         self.on.load(Ordering::Relaxed).then(Instant::now)
     }
 
-    /// A call that began then has been answered.
+    /// A call about so many bytes that began then has been answered.
     #[cold]
-    pub(crate) fn answered(&self, began: Instant, call: impl Fn() -> Call) {
+    pub(crate) fn answered(&self, began: Instant, bytes: usize, call: impl Fn() -> Call) {
         let took = began.elapsed();
         for tap in self.taps.load().iter() {
             if !tap.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(tap.every) {
+                continue;
+            }
+            if bytes > LARGEST {
+                tap.dropped.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             if let Err(TrySendError::Full(_)) = tap.to.try_send(Observed { call: call(), took }) {
@@ -137,7 +147,7 @@ impl Watch {
 }
 
 impl Watching {
-    /// Calls that were dropped because they would have had to wait.
+    /// Calls that were dropped because they would have had to wait, or are too large to be copied.
     pub fn dropped(&self) -> u64 {
         self.tap.dropped.load(Ordering::Relaxed)
     }
@@ -148,8 +158,8 @@ impl Drop for Watching {
         let others = |taps: &Arc<Vec<Arc<Tap>>>| -> Vec<_> {
             taps.iter().filter(|tap| !Arc::ptr_eq(tap, &self.tap)).cloned().collect()
         };
+        let _change = self.watch.change.lock();
         self.watch.taps.rcu(others);
-        // Another that begins meanwhile has set it again, or sees that it must.
         self.watch.on.store(!self.watch.taps.load().is_empty(), Ordering::Release);
     }
 }

@@ -191,7 +191,8 @@ impl Classify {
             Err(CallError::Down(down)) => return Err(CallError::Down(down)),
         };
         if let Some(began) = watched {
-            self.watch.answered(began, || Call::Classify(Message::of(facts), answer.clone()));
+            self.watch
+                .answered(began, facts.payload.len(), || Call::Classify(Message::of(facts), answer.clone()));
         }
         answer.map_err(CallError::Answer)
     }

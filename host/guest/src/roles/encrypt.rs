@@ -130,11 +130,13 @@ impl Encrypt {
     /// [`EncryptError`] from the plugin, or no answer: refuse then.
     pub fn decide(&self, facts: Facts) -> Result<Decision, CallError<EncryptError>> {
         let watched = self.watch.began();
-        let asked = facts.clone();
-        let answer = self.slot.call(who(&asked.terminal), |warm: &mut Warm<Funcs>| {
+        let (terminal, asked) = (facts.terminal.clone(), watched.map(|_| facts.clone()));
+        let answer = self.slot.call(who(&terminal), |warm: &mut Warm<Funcs>| {
             Ok(warm.face.decide.call(&mut warm.store, (facts,))?.0)
         });
-        self.note(watched, &answer, |answer| Call::Decide(asked.clone(), answer));
+        if let Some(asked) = asked {
+            self.note(watched, &answer, |answer| Call::Decide(asked.clone(), answer));
+        }
         answer
     }
 
@@ -146,11 +148,13 @@ impl Encrypt {
     /// [`EncryptError`] from the plugin, or no answer: let it stay, and ask again.
     pub fn idle_period(&self, history: History) -> Result<u32, CallError<EncryptError>> {
         let watched = self.watch.began();
-        let asked = history.clone();
-        let answer = self.slot.call(who(&asked.terminal), |warm: &mut Warm<Funcs>| {
+        let (terminal, asked) = (history.terminal.clone(), watched.map(|_| history.clone()));
+        let answer = self.slot.call(who(&terminal), |warm: &mut Warm<Funcs>| {
             Ok(warm.face.idle_period.call(&mut warm.store, (history,))?.0)
         });
-        self.note(watched, &answer, |answer| Call::IdlePeriod(asked.clone(), answer));
+        if let Some(asked) = asked {
+            self.note(watched, &answer, |answer| Call::IdlePeriod(asked.clone(), answer));
+        }
         answer
     }
 
@@ -167,7 +171,7 @@ impl Encrypt {
             Err(CallError::Answer(error)) => Err(error.clone()),
             Err(CallError::Down(_)) => return,
         };
-        self.watch.answered(began, || call(answer.clone()));
+        self.watch.answered(began, 0, || call(answer.clone()));
     }
 }
 

@@ -1,14 +1,13 @@
 //! `postern plugin …`: what changes something. Each is an act of the audit log.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use axum::{
     Extension, Json,
     body::Bytes,
-    extract::{Path, State},
+    extract::{Path as Segment, State},
 };
 use postern_guest::{Canary, Report, cases::Cases};
-use tracing::debug;
 
 use super::{
     Ctx,
@@ -41,7 +40,7 @@ fn serves(serves: &Serves, state: &str) -> PluginView {
 pub(super) async fn activate(
     State(ctx): State<Ctx>,
     Extension(peer): Extension<Peer>,
-    Path(name): Path<String>,
+    Segment(name): Segment<String>,
     Body(how): Body<ActivatePlugin>,
 ) -> Result<Json<PluginView>, Problem> {
     let part = how.canary.as_deref().map(str::parse::<Canary>).transpose();
@@ -59,7 +58,7 @@ pub(super) async fn activate(
 pub(super) async fn promote(
     State(ctx): State<Ctx>,
     Extension(peer): Extension<Peer>,
-    Path(name): Path<String>,
+    Segment(name): Segment<String>,
 ) -> Result<Json<PluginView>, Problem> {
     let (work, target) = (ctx.clone(), name.clone());
     let done = act(&ctx, peer, "plugin.promote", &target, "", async move {
@@ -71,11 +70,11 @@ pub(super) async fn promote(
 pub(super) async fn roll_back(
     State(ctx): State<Ctx>,
     Extension(peer): Extension<Peer>,
-    Path(name): Path<String>,
+    Segment(name): Segment<String>,
 ) -> Result<Json<PluginView>, Problem> {
     let (work, target) = (ctx.clone(), name.clone());
     let done = act(&ctx, peer, "plugin.rollback", &target, "", async move {
-        Ok(serves(&work.admin.life.roll_back(&name).await?, "active"))
+        Ok(serves(&work.admin.life.roll_back(&name, None).await?, "active"))
     });
     done.await.map(Json)
 }
@@ -83,7 +82,7 @@ pub(super) async fn roll_back(
 pub(super) async fn remove(
     State(ctx): State<Ctx>,
     Extension(peer): Extension<Peer>,
-    Path(name): Path<String>,
+    Segment(name): Segment<String>,
 ) -> Result<Json<()>, Problem> {
     let (work, target) = (ctx.clone(), name.clone());
     let done =
@@ -101,7 +100,7 @@ pub(super) async fn remove(
 pub(super) async fn pause(
     state: State<Ctx>,
     peer: Extension<Peer>,
-    name: Path<String>,
+    name: Segment<String>,
 ) -> Result<Json<()>, Problem> {
     set_paused(state, peer, name, "plugin.pause", true).await
 }
@@ -109,7 +108,7 @@ pub(super) async fn pause(
 pub(super) async fn resume(
     state: State<Ctx>,
     peer: Extension<Peer>,
-    name: Path<String>,
+    name: Segment<String>,
 ) -> Result<Json<()>, Problem> {
     set_paused(state, peer, name, "plugin.resume", false).await
 }
@@ -117,7 +116,7 @@ pub(super) async fn resume(
 async fn set_paused(
     State(ctx): State<Ctx>,
     Extension(peer): Extension<Peer>,
-    Path(name): Path<String>,
+    Segment(name): Segment<String>,
     verb: &'static str,
     paused: bool,
 ) -> Result<Json<()>, Problem> {
@@ -130,7 +129,7 @@ async fn set_paused(
 pub(super) async fn record(
     State(ctx): State<Ctx>,
     Extension(peer): Extension<Peer>,
-    Path(name): Path<String>,
+    Segment(name): Segment<String>,
     Body(which): Body<RecordCalls>,
 ) -> Result<Json<Cases>, Problem> {
     let (work, target, RecordCalls { calls, secs }) = (ctx.clone(), name.clone(), which);
@@ -144,7 +143,7 @@ pub(super) async fn record(
 pub(super) async fn begin_shadow(
     State(ctx): State<Ctx>,
     Extension(peer): Extension<Peer>,
-    Path(name): Path<String>,
+    Segment(name): Segment<String>,
     Body(how): Body<BeginShadow>,
 ) -> Result<Json<ShadowView>, Problem> {
     let (work, target, every) = (ctx.clone(), name.clone(), how.every);
@@ -158,7 +157,7 @@ pub(super) async fn begin_shadow(
 pub(super) async fn end_shadow(
     State(ctx): State<Ctx>,
     Extension(peer): Extension<Peer>,
-    Path(name): Path<String>,
+    Segment(name): Segment<String>,
 ) -> Result<Json<ShadowView>, Problem> {
     let (work, target) = (ctx.clone(), name.clone());
     let done = act(&ctx, peer, "plugin.shadow.end", &target, "", async move {
@@ -181,25 +180,34 @@ pub(super) async fn install(
     done.await.map(Json)
 }
 
-/// A component that is sent is checked; nothing of it stays.
-pub(super) async fn validate_sent(State(ctx): State<Ctx>, body: Bytes) -> Json<ReportView> {
-    let path = std::path::Path::new("this file");
-    Json(report(ctx.admin.life.examine(path, Arc::from(&body[..])).await))
+/// A component that is sent is checked; nothing of it stays. It runs: that is an act, too.
+pub(super) async fn validate_sent(
+    State(ctx): State<Ctx>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> Result<Json<ReportView>, Problem> {
+    let (work, source) = (ctx.clone(), Arc::<[u8]>::from(&body[..]));
+    let target = Digest::of(&source).to_string();
+    let done = act(&ctx, peer, "plugin.validate", &target, "", async move {
+        Ok(report(work.admin.life.examine(Path::new("this file"), source).await))
+    });
+    done.await.map(Json)
 }
 
 /// The same with a file of the plugin folder.
 pub(super) async fn validate(
     State(ctx): State<Ctx>,
-    Path(name): Path<String>,
+    Extension(peer): Extension<Peer>,
+    Segment(name): Segment<String>,
 ) -> Result<Json<ReportView>, Problem> {
-    let life = &ctx.admin.life;
-    let path = life.file_of(&name)?;
-    let source = postern_guest::read_component(&path).await;
-    let source = source.map_err(|reason| {
-        debug!(%reason, "validate");
-        Problem::detailed(Kind::NotFound, format!("{}: {reason}", path.display()))
-    })?;
-    Ok(Json(report(life.examine(&path, source).await)))
+    let path = ctx.admin.life.file_of(&name)?;
+    let work = ctx.clone();
+    let done = act(&ctx, peer, "plugin.validate", &name, "", async move {
+        let source = postern_guest::read_component(&path).await;
+        let unread = |reason| Problem::detailed(Kind::NotFound, format!("{}: {reason}", path.display()));
+        Ok(report(work.admin.life.examine(&path, source.map_err(unread)?).await))
+    });
+    done.await.map(Json)
 }
 
 fn report(report: Report) -> ReportView {

@@ -47,13 +47,16 @@ pub(super) fn replay(component: &Path, file: &Path, json: bool) -> anyhow::Resul
     conclude(&ran, "different")
 }
 
-/// Writes cases; what messages say is in them.
-pub(super) fn write(file: &Path, cases: &Cases) -> anyhow::Result<()> {
-    let named = || file.display().to_string();
+/// Makes the file of a record; one that is there is not written over.
+pub(super) fn create(file: &Path) -> anyhow::Result<fs::File> {
+    let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    made.with_context(|| file.display().to_string())
+}
+
+/// Writes cases into it; what messages say is in them.
+pub(super) fn write(mut file: fs::File, cases: &Cases) -> anyhow::Result<()> {
     let text = toml::to_string(cases).context("the cases")?;
-    let mut out =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).with_context(named)?;
-    out.write_all(text.as_bytes()).with_context(named)
+    file.write_all(text.as_bytes()).context("the cases")
 }
 
 fn read(file: &Path) -> anyhow::Result<Cases> {

@@ -102,7 +102,7 @@ pub(super) enum PluginVerb {
         #[arg(long, default_value_t = 10, requires = "start")]
         every: u32,
     },
-    /// Record live calls of a plugin, with what messages say, into a file of cases
+    /// Record live calls of a plugin into a file of cases, with what messages say and the plugin's table of the policy
     Record {
         /// Its name
         name: String,
@@ -112,7 +112,7 @@ pub(super) enum PluginVerb {
         /// So many calls at most
         #[arg(long, default_value_t = 1_000)]
         calls: u32,
-        /// For so many seconds at most
+        /// For so many seconds at most; 240 is the most
         #[arg(long, default_value_t = 60)]
         secs: u32,
     },
@@ -236,8 +236,9 @@ impl PluginVerb {
             }
             PluginVerb::Record { name, to, calls, secs } => {
                 let which = RecordCalls { calls, secs };
+                let file = cases::create(&to)?;
                 let recorded: Cases = server.ask(Method::POST, &path(&name, "/record"), Some(&which)).await?;
-                cases::write(&to, &recorded)?;
+                cases::write(file, &recorded)?;
                 print::line(&format!("{} calls in {}", recorded.cases.len(), to.display()))
             }
             PluginVerb::Keygen { .. }
@@ -318,7 +319,11 @@ fn describe(detail: &PluginDetail) -> anyhow::Result<()> {
     for (name, value) in &detail.limits {
         print::line(&format!("limit   {name} {value}"))?;
     }
-    let us = |us: Option<u64>| us.map_or("-".to_owned(), |us| format!("{us} µs"));
+    let us = |us: Option<u64>| match us {
+        None => "-".to_owned(),
+        Some(u64::MAX) => "> 10 s".to_owned(),
+        Some(us) => format!("{us} µs"),
+    };
     for it in &detail.generations {
         let GenerationView { generation, version, role, state, instances, idle_instances, queue, .. } = it;
         let part = it.part.as_ref().map(|part| format!(" {part}")).unwrap_or_default();

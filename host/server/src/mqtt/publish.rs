@@ -182,6 +182,8 @@ impl Sender {
             Ok(relation) => relation,
             Err(admitted) => return admitted,
         };
+        // Before it is asked: a verdict is remembered for no later generation than gave it.
+        let generation = node.slots.classify().generation(self.who());
         let verdict = match self.classify(node, arrived, &address, relation, now) {
             Ok(verdict) => verdict,
             Err(refusal) => return Admitted::Refuse(refusal),
@@ -195,7 +197,7 @@ impl Sender {
             && verdict.payload.is_none()
             && !matches!(verdict.class, Class::Instant | Class::Notification)
         {
-            self.remember(node, topic, verdict.class);
+            self.remember(generation, topic, verdict.class);
         }
         self.go_on(node, arrived, verdict.class, from, verdict.payload, now)
     }
@@ -212,8 +214,7 @@ impl Sender {
         (found.generation == node.slots.classify().generation(self.who())).then_some(found.class)
     }
 
-    fn remember(&self, node: &Node, topic: TopicName, class: Class) {
-        let generation = node.slots.classify().generation(self.who());
+    fn remember(&self, generation: u64, topic: TopicName, class: Class) {
         let mut memo = self.memo.lock();
         memo.retain(|m| m.generation == generation && m.topic != topic);
         if memo.len() >= MEMOS {

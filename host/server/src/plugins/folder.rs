@@ -88,7 +88,7 @@ struct Known {
     first: bool,
 }
 
-/// Watches the folder until it is stopped. A folder that cannot be read offers nothing.
+/// Watches the folder until it is stopped.
 pub async fn watch(life: Arc<Life>, audit: Audit) {
     let mut known: BTreeMap<PathBuf, Known> = BTreeMap::new();
     let mut interval = tokio::time::interval(LOOK);
@@ -96,7 +96,8 @@ pub async fn watch(life: Arc<Life>, audit: Audit) {
     for look in 0_u64.. {
         interval.tick().await;
         let dir = life.dir.clone();
-        let Ok(files) = tokio::task::spawn_blocking(move || stamps(&dir)).await else { continue };
+        // A folder that cannot be read now is not an empty one.
+        let Ok(Ok(files)) = tokio::task::spawn_blocking(move || stamps(&dir)).await else { continue };
         life.candidates.keep_only(&files);
         for path in known.keys().filter(|path| !files.contains_key(*path)) {
             pin(&life, path).await;
@@ -112,8 +113,16 @@ pub async fn watch(life: Arc<Life>, audit: Audit) {
                     let dropped_in = !known.first;
                     try_out(&life, &audit, &path, dropped_in).await;
                 }
-                Some(known) => *known = Known { stamp, tried: false, first: false },
-                None => drop(known.insert(path, Known { stamp, tried: false, first })),
+                Some(known) => {
+                    *known = Known { stamp, tried: false, first: false };
+                    pin(&life, &path).await;
+                }
+                None => {
+                    if !first {
+                        pin(&life, &path).await;
+                    }
+                    known.insert(path, Known { stamp, tried: false, first });
+                }
             }
         }
     }
@@ -140,9 +149,6 @@ async fn try_out(life: &Life, audit: &Audit, path: &Path, dropped_in: bool) {
     }
     let candidate = Candidate { path: path.to_owned(), report: life.examine(path, source).await };
     let (name, wrong) = (candidate.name(), candidate.wrong());
-    if dropped_in {
-        pin(life, path).await;
-    }
     life.candidates.put(candidate);
     match wrong {
         Some(wrong) => warn!(wrong, "a plugin file does not pass"),
@@ -171,13 +177,19 @@ impl Candidates {
 }
 
 /// The plugin files of a folder.
-fn stamps(dir: &Path) -> BTreeMap<PathBuf, Stamp> {
-    let Ok(entries) = fs::read_dir(dir) else { return BTreeMap::new() };
+fn stamps(dir: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(e) => return Err(e),
+    };
     let stamp = |entry: fs::DirEntry| {
         let path = entry.path();
         let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
         let is_plugin = path.extension().is_some_and(|extension| extension == "wasm");
         is_plugin.then(|| (path, Stamp { len: metadata.len(), changed: metadata.modified().ok() }))
     };
-    entries.flatten().filter_map(stamp).take(MOST).collect()
+    let all: BTreeMap<PathBuf, Stamp> = entries.flatten().filter_map(stamp).collect();
+    // The same ones each time.
+    Ok(all.into_iter().take(MOST).collect())
 }

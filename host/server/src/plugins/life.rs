@@ -11,7 +11,7 @@ use std::{
 };
 
 use postern_guest::{
-    Canary, LoadError, Plugin, Report, Role, Runtime, Slots, is_plugin_name, read_component,
+    Canary, Checked, LoadError, Part, Plugin, Role, Runtime, SlotInfo, Slots, is_plugin_name, read_component,
 };
 use tokio::sync::Mutex;
 use tracing::{info, warn};
@@ -26,7 +26,6 @@ use super::{
 };
 use crate::{
     config::NodeRoles,
-    datadir::write_whole,
     listen::wire::ListenerName,
     policy::{Policy, is_run_by},
 };
@@ -53,14 +52,14 @@ pub struct Life {
     pub candidates: Candidates,
     /// Candidates in the shadow of what serves.
     pub shadows: Shadows,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
 }
 
 /// One change at a time holds it.
-struct State {
-    record: Record,
+pub(super) struct State {
+    pub(super) record: Record,
     /// What served before, ready to serve again.
-    ready: BTreeMap<Role, Arc<Plugin>>,
+    pub(super) ready: BTreeMap<Role, Arc<Plugin>>,
     probation: Vec<Probation>,
 }
 
@@ -120,23 +119,26 @@ impl Life {
     /// What is wrong with it; what served serves on.
     pub async fn activate(&self, name: &str, part: Option<Canary>) -> Result<Serves, Refused> {
         let path = self.file_of(name)?;
-        let mut state = self.state.lock().await;
-        let unfit = |reason| Refused::Unfit(LoadError { path: path.clone(), reasons: vec![reason] }.into());
-        let source = read_component(&path).await.map_err(unfit)?;
-        let loaded = self.runtime.load_source(&path, source.clone(), &|name| self.policy.plugin(name)).await;
-        let plugin = loaded.map_err(|e| Refused::Unfit(e.into()))?;
-        check_name(&plugin, name).map_err(Refused::Unfit)?;
-        let roles = self.roles_of(&plugin)?;
-        if roles.contains(&Role::Token) {
-            check_anonymous(&plugin, &self.public).await.map_err(|e| Refused::Conflict(e.to_string()))?;
-        }
+        let (checked, source) = self.checked(name, &path).await?;
+        let roles = self.roles_of(checked.plugin())?;
         if let (Some(_), Some(whole)) = (&part, roles.iter().find(|role| !role.takes_canary())) {
             let why = format!("{name}: the role {whole} is swapped whole; activate it without --canary");
             return Err(Refused::Conflict(why));
         }
+        let plugin = self.runtime.prepare(checked).await.map_err(|e| Refused::Unfit(e.into()))?;
+        if roles.contains(&Role::Token) {
+            check_anonymous(&plugin, &self.public).await.map_err(|e| Refused::Conflict(e.to_string()))?;
+        }
         let pinned = Pinned { name: name.to_owned(), digest: Digest::new(plugin.digest()) };
-        let kept = self.components.put(&pinned.digest, &source);
-        kept.map_err(|error| self.not_kept(error))?;
+        let (components, digest) = (self.components.clone(), pinned.digest.clone());
+        let kept = tokio::task::spawn_blocking(move || components.put(&digest, &source)).await;
+        kept.map_err(std::io::Error::other).flatten().map_err(|error| self.not_kept(error))?;
+
+        // Held from here on only: compiling takes its time, and a way back must not wait for it.
+        let mut state = self.state.lock().await;
+        let is_new = roles
+            .iter()
+            .any(|role| self.slots.info(*role).is_none_or(|info| info.plugin.digest() != plugin.digest()));
         let mut record = state.record.clone();
         for role in &roles {
             let former = self.pinned(&record, *role);
@@ -175,54 +177,12 @@ impl Life {
             }
         }
         metrics::counter!("postern_plugin_activations_total").increment(1);
-        self.begin_probation(&mut state, &plugin, &roles);
-        self.candidates.forget(&path);
-        Ok(Serves { plugin, roles })
-    }
-
-    /// Tries a component out and puts it into the folder, where it is a candidate.
-    ///
-    /// # Errors
-    /// What is wrong with it, or the disk's; nothing is there then.
-    pub async fn install(&self, source: Arc<[u8]>) -> Result<Report, Refused> {
-        let upload = PathBuf::from("this file");
-        let report = self.examine(&upload, source.clone()).await;
-        let Some(name) = report.name.clone().filter(|_| report.reasons.is_empty()) else {
-            return Err(Refused::Unfit(LoadError { path: upload, reasons: report.reasons }.into()));
-        };
-        let path = self.file_of(&name)?;
-        self.pin(&name).await?;
-        let written = {
-            let path = path.clone();
-            tokio::task::spawn_blocking(move || write_whole(&path, &source, 0o644))
-        };
-        let written = written.await.map_err(std::io::Error::other).flatten();
-        written.map_err(|error| Refused::Failed(PluginError::NotInstalled { path: path.clone(), error }))?;
-        info!(plugin = name, file = %path.display(), "plugin installed");
-        Ok(report)
-    }
-
-    /// Tries a component out; nothing of it stays.
-    pub async fn examine(&self, path: &Path, source: Arc<[u8]>) -> Report {
-        self.runtime.examine(path, source, &|name| self.policy.plugin(name)).await
-    }
-
-    /// What serves by the policy under this name is to serve after a restart, too: its file is about to become
-    /// another one.
-    ///
-    /// # Errors
-    /// That cannot be written down.
-    pub async fn pin(&self, name: &str) -> Result<(), Refused> {
-        let mut state = self.state.lock().await;
-        let mut record = state.record.clone();
-        for role in Role::ALL {
-            let is_it = self.slots.info(role).is_some_and(|info| info.plugin.name() == name);
-            let by_policy = record.of(role).is_none_or(|served| served.active.is_none());
-            if is_it && by_policy {
-                record.of_mut(role).active = self.pinned(&state.record, role);
-            }
+        if is_new {
+            self.begin_probation(&mut state, &plugin, &roles);
         }
-        if record == state.record { Ok(()) } else { self.write(&mut state, record) }
+        self.candidates.forget(&path);
+        self.shadows.end(name);
+        Ok(Serves { plugin, roles })
     }
 
     /// The canary of this name serves everybody from now on.
@@ -231,7 +191,7 @@ impl Life {
     /// There is none.
     pub async fn promote(&self, name: &str) -> Result<Serves, Refused> {
         let mut state = self.state.lock().await;
-        let roles = canaries(&state.record, name);
+        let roles = self.serving_part(name, None);
         let none = || Refused::NotFound(format!("{name} serves no part of the clients"));
         if roles.is_empty() {
             return Err(none());
@@ -255,115 +215,81 @@ impl Life {
         Ok(Serves { plugin, roles })
     }
 
-    /// Ends the canary of this name, or has what served before it serve again.
+    /// Ends the canary of this name, or has what served before it serve again; `generation`: of this one only, when
+    /// it still serves. A role in which nothing served before it stays.
     ///
     /// # Errors
-    /// It does not serve, or nothing did before it.
-    pub async fn roll_back(&self, name: &str) -> Result<Serves, Refused> {
+    /// It does not serve, nothing did before it, or what did may not any more. When the way back cannot be written
+    /// down, it is gone all the same: what fails does harm now.
+    pub async fn roll_back(&self, name: &str, generation: Option<u64>) -> Result<Serves, Refused> {
         let mut state = self.state.lock().await;
-        let parts = canaries(&state.record, name);
+        let parts = self.serving_part(name, generation);
         if !parts.is_empty() {
             return self.end_canary(&mut state, name, &parts);
         }
-        let is_active = |role: &Role| self.slots.info(*role).is_some_and(|info| info.plugin.name() == name);
-        let roles: Vec<Role> = Role::ALL.into_iter().filter(is_active).collect();
-        if roles.is_empty() {
-            return Err(Refused::NotFound(format!("no plugin {name:?} serves")));
+        let none = || Refused::NotFound(format!("no plugin {name:?} serves"));
+        let is_it =
+            |role: &Role| self.slots.info(*role).is_some_and(|info| is_meant(&info.plugin, name, generation));
+        let roles: Vec<Role> = Role::ALL.into_iter().filter(is_it).collect();
+        let first = *roles.first().ok_or_else(none)?;
+        let back: Vec<Role> = roles.into_iter().filter(|role| state.ready.contains_key(role)).collect();
+        if back.is_empty() {
+            return Err(Refused::Conflict(format!(
+                "{name}: nothing is ready that served the role {first} before it"
+            )));
         }
-        let (back, stay): (Vec<Role>, Vec<Role>) =
-            roles.into_iter().partition(|role| state.ready.contains_key(role));
-        if let Some(role) = stay.first() {
-            return Err(Refused::Conflict(format!("{name}: nothing served the role {role} before it")));
+        if let Some(former) = state.ready.get(&Role::Token).filter(|_| back.contains(&Role::Token)) {
+            // A listener may have come since it served.
+            check_anonymous(former, &self.public).await.map_err(|e| Refused::Conflict(e.to_string()))?;
         }
         let mut record = state.record.clone();
+        let mut serves = None;
         for role in &back {
             let served = record.of_mut(*role);
             (served.active, served.canary) = (served.previous.take(), None);
-        }
-        self.write(&mut state, record)?;
-        let mut serves = None;
-        for role in &back {
             let Some(former) = state.ready.remove(role) else { continue };
             activate(&self.slots, &former, &[*role]).map_err(Refused::Failed)?;
             serves = Some(former);
         }
         state.probation.retain(|probation| !back.iter().any(|role| probation.roles.contains(role)));
         metrics::counter!("postern_plugin_rollbacks_total").increment(1);
-        let plugin = serves.ok_or_else(|| Refused::NotFound(format!("no plugin {name:?} serves")))?;
+        let plugin = serves.ok_or_else(none)?;
         warn!(from = name, to = plugin.name(), version = plugin.version(), "plugin rolled back");
+        self.write(&mut state, record)?;
         Ok(Serves { plugin, roles: back })
     }
 
     fn end_canary(&self, state: &mut State, name: &str, roles: &[Role]) -> Result<Serves, Refused> {
         let mut record = state.record.clone();
         roles.iter().for_each(|role| record.of_mut(*role).canary = None);
-        self.write(state, record)?;
         let ended = roles.iter().filter_map(|role| self.slots.end_canary(*role)).last();
         if let Some(ended) = &ended {
             state.probation.retain(|probation| probation.generation != ended.generation());
         }
         metrics::counter!("postern_plugin_rollbacks_total").increment(1);
         warn!(plugin = name, "plugin serves no part any more");
+        self.write(state, record)?;
         let main = roles.first().and_then(|role| self.slots.info(*role));
         let plugin = main.map(|info| info.plugin).or(ended);
         let plugin = plugin.ok_or_else(|| Refused::NotFound(format!("no plugin {name:?} serves")))?;
         Ok(Serves { plugin, roles: roles.to_vec() })
     }
 
-    /// Takes `NAME.wasm` out of the folder, and forgets it as what served before.
-    ///
-    /// # Errors
-    /// It serves, or there is none.
-    pub async fn remove(&self, name: &str) -> Result<(), Refused> {
-        let path = self.file_of(name)?;
-        let mut state = self.state.lock().await;
-        let infos = Role::ALL.into_iter().flat_map(|role| self.slots.infos(role));
-        if let Some(serving) = infos.into_iter().find(|info| info.plugin.name() == name) {
-            // A candidate of the same name may be removed: the bytes that serve are kept apart.
-            if !path.is_file() || Some(Digest::new(serving.plugin.digest())) == digest_of(&path).await {
-                let why =
-                    format!("{name} serves the role {}: activate another first, or roll back", serving.role);
-                return Err(Refused::Conflict(why));
-            }
-        }
-        let mut record = state.record.clone();
-        let is_it = |pinned: &Option<Pinned>| pinned.as_ref().is_some_and(|pinned| pinned.name == name);
-        let roles: Vec<Role> = record
-            .roles
-            .iter()
-            .filter(|(_, served)| is_it(&served.previous))
-            .map(|(role, _)| *role)
-            .collect();
-        let removed = match tokio::fs::remove_file(&path).await {
-            Ok(()) => true,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
-            Err(e) => return Err(Refused::Conflict(format!("{}: {e}", path.display()))),
-        };
-        self.candidates.forget(&path);
-        if roles.is_empty() && !removed {
-            return Err(Refused::NotFound(format!("{}: there is no such file", path.display())));
-        }
-        for role in roles {
-            record.of_mut(role).previous = None;
-            state.ready.remove(&role);
-        }
-        self.write(&mut state, record)
+    /// The roles in which this plugin serves a part now.
+    fn serving_part(&self, name: &str, generation: Option<u64>) -> Vec<Role> {
+        let is_it = |info: &SlotInfo| info.part != Part::Main && is_meant(&info.plugin, name, generation);
+        Role::ALL.into_iter().filter(|role| self.slots.infos(*role).iter().any(is_it)).collect()
     }
 
-    /// Lets no call through to the plugin of this name, or all again. Callers get what the role's failure rule
-    /// says meanwhile; a restart ends it.
-    ///
-    /// # Errors
-    /// It does not serve.
-    pub async fn pause(&self, name: &str, paused: bool) -> Result<(), Refused> {
-        let _state = self.state.lock().await;
-        let mut found = false;
-        for info in Role::ALL.into_iter().flat_map(|role| self.slots.infos(role)) {
-            if info.plugin.name() == name {
-                found |= self.slots.pause(info.role, info.plugin.generation(), paused);
-            }
-        }
-        if found { Ok(()) } else { Err(Refused::NotFound(format!("no plugin {name:?} serves"))) }
+    /// Reads a file of the folder and checks it, up to where it is asked itself.
+    pub(super) async fn checked(&self, name: &str, path: &Path) -> Result<(Checked, Arc<[u8]>), Refused> {
+        let unfit =
+            |reason| Refused::Unfit(LoadError { path: path.to_owned(), reasons: vec![reason] }.into());
+        let source = read_component(path).await.map_err(unfit)?;
+        let checked = self.runtime.check(path, source.clone(), &|name| self.policy.plugin(name)).await;
+        let checked = checked.map_err(|e| Refused::Unfit(e.into()))?;
+        check_name(checked.plugin(), name).map_err(Refused::Unfit)?;
+        Ok((checked, source))
     }
 
     /// What served before, by role.
@@ -387,8 +313,8 @@ impl Life {
     }
 
     /// It could not be gone back from: nobody looks at it any more.
-    pub(super) async fn leave_probation(&self, name: &str) {
-        self.state.lock().await.probation.retain(|probation| probation.name != name);
+    pub(super) async fn leave_probation(&self, generation: u64) {
+        self.state.lock().await.probation.retain(|probation| probation.generation != generation);
     }
 
     /// The file of a name.
@@ -413,7 +339,7 @@ impl Life {
     }
 
     /// What serves a role, if it is kept: what is not cannot be gone back to after a restart.
-    fn pinned(&self, record: &Record, role: Role) -> Option<Pinned> {
+    pub(super) fn pinned(&self, record: &Record, role: Role) -> Option<Pinned> {
         if let Some(active) = record.of(role).and_then(|served| served.active.clone()) {
             return Some(active);
         }
@@ -435,7 +361,7 @@ impl Life {
         Ok(())
     }
 
-    fn write(&self, state: &mut State, record: Record) -> Result<(), Refused> {
+    pub(super) fn write(&self, state: &mut State, record: Record) -> Result<(), Refused> {
         record.write(&self.file).map_err(Refused::Failed)?;
         let mut needed = record.digests();
         // What the policy chose is in no record, and may be what is gone back to.
@@ -447,11 +373,22 @@ impl Life {
     }
 
     fn begin_probation(&self, state: &mut State, plugin: &Plugin, roles: &[Role]) {
-        let generation = plugin.generation();
-        state.probation.retain(|probation| !probation.roles.iter().any(|role| roles.contains(role)));
+        for probation in &mut state.probation {
+            probation.roles.retain(|role| !roles.contains(role));
+        }
         let until = Instant::now() + self.policy.activation.probation();
-        let name = plugin.name().to_owned();
-        state.probation.push(Probation { name, generation, roles: roles.to_vec(), until });
+        let infos = roles.iter().flat_map(|role| self.slots.infos(*role));
+        let before = infos
+            .filter(|info| info.plugin.generation() == plugin.generation())
+            .map(|info| (info.role, (info.stats.calls(), info.stats.faults())))
+            .collect();
+        state.probation.push(Probation {
+            name: plugin.name().to_owned(),
+            generation: plugin.generation(),
+            roles: roles.to_vec(),
+            before,
+            until,
+        });
     }
 
     fn not_kept(&self, error: std::io::Error) -> Refused {
@@ -459,12 +396,7 @@ impl Life {
     }
 }
 
-/// The roles in which this plugin serves a part.
-fn canaries(record: &Record, name: &str) -> Vec<Role> {
-    let is_it = |canary: &Option<PinnedCanary>| canary.as_ref().is_some_and(|it| it.plugin.name == name);
-    record.roles.iter().filter(|(_, served)| is_it(&served.canary)).map(|(role, _)| *role).collect()
-}
-
-async fn digest_of(path: &Path) -> Option<Digest> {
-    read_component(path).await.ok().map(|source| Digest::of(&source))
+/// Whether this is the plugin, and the generation if one is named.
+fn is_meant(plugin: &Plugin, name: &str, generation: Option<u64>) -> bool {
+    plugin.name() == name && generation.is_none_or(|generation| plugin.generation() == generation)
 }

@@ -1,10 +1,11 @@
 //! Which plugin serves a role: [`start`] from the policy and the [`record`] of activations, [`life`] while it
-//! runs, with [`probation`] after each change. [`folder`] watches what operators drop in, [`kept`] has the bytes
+//! runs, with [`probation`] after each change, and [`offered`] for what changes nothing that serves. [`folder`] watches what operators drop in, [`kept`] has the bytes
 //! of what serves. [`trial`] runs candidates beside it.
 
 mod folder;
 mod kept;
 mod life;
+mod offered;
 mod probation;
 mod record;
 mod start;

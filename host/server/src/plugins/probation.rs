@@ -1,6 +1,7 @@
 //! A new generation on probation: when it fails too often, what served before serves again.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,6 +26,8 @@ pub struct Probation {
     pub generation: u64,
     /// Where it serves.
     pub roles: Vec<Role>,
+    /// Calls and faults when it began: a canary that is promoted has some behind it.
+    pub before: BTreeMap<Role, (u64, u64)>,
     /// When it has proved itself.
     pub until: Instant,
 }
@@ -39,25 +42,26 @@ pub async fn watch(life: Arc<Life>, audit: Audit) {
             let most = life.policy.activation.max_fault_percent;
             let infos = probation.roles.iter().flat_map(|role| life.slots.infos(*role));
             let mut serving = infos.filter(|info| info.plugin.generation() == probation.generation);
-            if let Some(why) = serving.find_map(|info| failing(&info, most)) {
-                roll_back(&life, &audit, &probation.name, &why).await;
+            if let Some(why) = serving.find_map(|info| failing(&info, &probation.before, most)) {
+                roll_back(&life, &audit, &probation, &why).await;
             }
         }
     }
 }
 
-async fn roll_back(life: &Life, audit: &Audit, name: &str, why: &str) {
+async fn roll_back(life: &Life, audit: &Audit, probation: &Probation, why: &str) {
+    let (name, generation) = (&*probation.name, probation.generation);
     warn!(plugin = name, why, "plugin fails on probation");
     // It goes even when that cannot be written down: it does harm now.
     let act = audit.begin("server", "plugin.rollback", name, why).await;
-    let done = life.roll_back(name).await;
+    let done = life.roll_back(name, Some(generation)).await;
     let outcome = match &done {
         Ok(_) => ("done", String::new()),
         Err(refused) => ("failed", refused.to_string()),
     };
     if let Err(refused) = done {
         error!(plugin = name, %refused, "it could not be rolled back");
-        life.leave_probation(name).await;
+        life.leave_probation(generation).await;
     }
     match act {
         Ok(act) => act.end(outcome.0, &outcome.1).await,
@@ -66,11 +70,13 @@ async fn roll_back(life: &Life, audit: &Audit, name: &str, why: &str) {
 }
 
 /// Why a generation has failed its probation, if it has.
-fn failing(info: &SlotInfo, most_percent: u8) -> Option<String> {
+fn failing(info: &SlotInfo, before: &BTreeMap<Role, (u64, u64)>, most_percent: u8) -> Option<String> {
     if info.state == SlotState::Recovering {
         return Some(format!("role {}: it failed again and again", info.role));
     }
-    let (calls, faults) = (info.stats.calls(), info.stats.faults());
+    let (calls, faults) = before.get(&info.role).copied().unwrap_or_default();
+    let calls = info.stats.calls().saturating_sub(calls);
+    let faults = info.stats.faults().saturating_sub(faults);
     if calls < ENOUGH || faults * 100 <= calls * u64::from(most_percent) {
         return None;
     }

@@ -99,11 +99,13 @@ impl Start {
         components: &Kept,
     ) -> BTreeMap<Role, Arc<Plugin>> {
         let mut ready = BTreeMap::new();
+        // One that serves several roles is one generation.
+        let mut loaded: BTreeMap<Digest, Arc<Plugin>> = BTreeMap::new();
         for (role, served) in &self.record.roles {
             let serves = slots.info(*role).is_some();
             if let Some(canary) = served.canary.as_ref().filter(|_| serves) {
                 let begun = async {
-                    let plugin = pinned(runtime, policy, components, &canary.plugin).await?;
+                    let plugin = pinned(runtime, policy, components, &canary.plugin, &mut loaded).await?;
                     let part = canary.part()?;
                     slots.canary(*role, plugin, part).map_err(|e| e.to_string())
                 };
@@ -112,7 +114,7 @@ impl Start {
                 }
             }
             if let Some(previous) = served.previous.as_ref().filter(|_| serves) {
-                match pinned(runtime, policy, components, previous).await {
+                match pinned(runtime, policy, components, previous, &mut loaded).await {
                     Ok(plugin) => drop(ready.insert(*role, plugin)),
                     Err(error) => warn!(plugin = previous.name, %role, error, "cannot be gone back to"),
                 }
@@ -122,14 +124,24 @@ impl Start {
     }
 }
 
+/// Loads what prepared when it was activated: beside what serves its migrations have no business.
 async fn pinned(
     runtime: &Runtime,
     policy: &Policy,
     components: &Kept,
     which: &Pinned,
+    loaded: &mut BTreeMap<Digest, Arc<Plugin>>,
 ) -> Result<Arc<Plugin>, String> {
+    if let Some(plugin) = loaded.get(&which.digest) {
+        return Ok(plugin.clone());
+    }
     let path = components.path(&which.digest);
-    load(runtime, policy, &path, Some(&which.digest), |_| {}).await.map_err(|e| e.to_string())
+    let source = read_component(&path).await.map_err(|e| e.to_string())?;
+    kept::check(&path, &which.digest, &source)?;
+    let checked = runtime.check(&path, source, &|name| policy.plugin(name)).await;
+    let plugin = runtime.resume(checked.map_err(|e| e.to_string())?).await.map_err(|e| e.to_string())?;
+    loaded.insert(which.digest.clone(), plugin.clone());
+    Ok(plugin)
 }
 
 /// Reads and loads a component; `digest`: what its bytes must be. `keep` is shown them.

@@ -3,20 +3,24 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use postern_guest::{Plugin, Role, Shadow, cases::Cases, read_component};
+use postern_guest::{Plugin, Role, Shadow, cases::Cases};
 
-use super::{
-    PluginError, check_name,
-    life::{Life, Refused},
-};
+use super::life::{Life, Refused};
 
 /// Calls of one record, and its time, at most.
 const MOST_CALLS: u32 = 10_000;
-const MOST_SECS: u32 = 600;
+const MOST_SECS: u32 = 240;
 
 /// Candidates in the shadow, by name.
 #[derive(Default)]
 pub struct Shadows(Mutex<BTreeMap<String, Arc<Shadow>>>);
+
+impl Shadows {
+    /// Ends the shadow of this name, if there is one.
+    pub fn end(&self, name: &str) {
+        self.0.lock().remove(name);
+    }
+}
 
 impl Life {
     /// Loads `NAME.wasm` of the folder, and has it answer copies of one live call in `every`.
@@ -25,24 +29,15 @@ impl Life {
     /// What is wrong with it, or that its roles cannot be shadowed.
     pub async fn begin_shadow(&self, name: &str, every: u32) -> Result<Arc<Shadow>, Refused> {
         let path = self.file_of(name)?;
-        let unfit = |e: PluginError| Refused::Unfit(e);
-        let source = read_component(&path).await.map_err(|reason| {
-            unfit(postern_guest::LoadError { path: path.clone(), reasons: vec![reason] }.into())
-        })?;
-        // Its migrations do not run: pure roles have no tables, and a candidate for others is refused.
-        let report = self.examine(&path, source.clone()).await;
-        if !report.reasons.is_empty() {
-            return Err(unfit(postern_guest::LoadError { path, reasons: report.reasons }.into()));
-        }
-        if let Some(role) = report.roles.iter().find(|role| !Shadow::covers(**role)) {
+        let (checked, _) = self.checked(name, &path).await?;
+        if let Some(role) = checked.plugin().roles().iter().find(|role| !Shadow::covers(**role)) {
             let why = format!(
                 "{name}: calls of the role {role} have effects; only classify and encrypt are shadowed"
             );
             return Err(Refused::Conflict(why));
         }
-        let loaded = self.runtime.load_source(&path, source, &|name| self.policy.plugin(name)).await;
-        let plugin = loaded.map_err(|e| unfit(e.into()))?;
-        check_name(&plugin, name).map_err(Refused::Unfit)?;
+        // It does not prepare: nothing of it stays.
+        let plugin = self.runtime.resume(checked).await.map_err(|e| Refused::Unfit(e.into()))?;
         let shadow = Shadow::begin(plugin, &self.slots, every.into());
         let shadow = Arc::new(shadow.map_err(|e| Refused::Conflict(e.to_string()))?);
         self.shadows.0.lock().insert(name.to_owned(), shadow.clone());
