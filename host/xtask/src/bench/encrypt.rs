@@ -67,7 +67,7 @@ pub(crate) struct Options {
     /// Measure what is built already
     #[arg(long)]
     no_build: bool,
-    /// Take the accounts of the run before, if there are enough: ten thousand cost ten thousand argon2 twice
+    /// Take the accounts of the run before, if there are as many
     #[arg(long)]
     again: bool,
 }

@@ -11,7 +11,7 @@ use super::generator::Generator;
 use crate::server::{Listeners, Server};
 
 /// The password of everybody.
-const PASSWORD: &str = "postern-bench";
+pub(super) const PASSWORD: &str = "postern-bench";
 /// Users added at once.
 const AT_ONCE: usize = 4;
 

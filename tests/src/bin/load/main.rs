@@ -16,6 +16,7 @@
 //! newcomer   a new topic beside many filters                     newcomer
 //!
 //! Of encrypt on demand:
+//! users      rows of users, with a cheap hash                    fleet::users
 //! enrol      terminals log in once                               fleet::accounts
 //! fleet      a fleet's memory, bytes, CPU, latency, for real     fleet; socket, segments (TCP_INFO)
 //! policy     thirty days of the plugin's idle period             policy
@@ -68,6 +69,8 @@ enum Request {
     Handshakes(handshakes::Request),
     /// Publish to new topics beside many filters.
     Newcomer(newcomer::Request),
+    /// Write users while no server runs.
+    Users(fleet::users::Request),
     /// Log terminals in.
     Enrol(fleet::accounts::Request),
     /// Let a fleet of terminals live.
@@ -106,6 +109,7 @@ async fn serve(
         Request::Crowd(request) => patiently(crowd::run(&request)).await,
         Request::Handshakes(request) => patiently(handshakes::run(&request)).await,
         Request::Newcomer(request) => patiently(newcomer::run(&request)).await,
+        Request::Users(request) => fleet::users::write(&request).await,
         Request::Enrol(request) => accounts.log_in(&request),
         Request::Fleet(request) => fleet::run(&request, accounts).await,
         Request::Policy(request) => policy::run(&request).await,

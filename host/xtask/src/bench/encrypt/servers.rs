@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 
 use super::Options;
 use crate::bench::generator::Generator;
 use crate::bench::peer::{Certificate, Peer};
 use crate::bench::running::Running;
-use crate::bench::site::{Plan, Site};
+use crate::bench::site::{PASSWORD, Plan, Site};
 
 /// Below target/.
 const FOLDER: &str = "bench-encrypt";
@@ -50,18 +51,25 @@ impl Servers {
         for manner in [Manner::Goes, Manner::Stays] {
             std::fs::write(servers.policy(manner), policy_text(root, manner)?)?;
         }
-        let site = Site::open(root, &plan)?;
         let cars = (0..terminals).map(|at| format!("car-{at}"));
         let users: Vec<String> = cars.chain((0..ASKERS).map(|at| format!("asker-{at}"))).collect();
         if !known {
-            let with_org: Vec<(String, String)> =
-                users.iter().map(|user| (user.clone(), "fleet".to_owned())).collect();
-            site.add_users(&with_org)?;
+            // It makes its tables and its certificate.
+            Site::open(root, &plan)?.stop()?;
+            servers.add(generator, &users)?;
         }
+        let site = Site::open(root, &plan)?;
         site.logins(generator, "enrol", &users, "file", &servers.folder.join("accounts.json"))?;
         site.stop()?;
         std::fs::write(enrolled, "")?;
         Ok(servers)
+    }
+
+    fn add(&self, generator: &mut Generator, users: &[String]) -> Result<()> {
+        println!("» {} users", users.len());
+        let data = self.folder.join("data");
+        let request = json!({ "ask": "users", "data": data, "users": users, "password": PASSWORD });
+        generator.ask(&request).map(drop)
     }
 
     fn policy(&self, manner: Manner) -> PathBuf {

@@ -2,7 +2,8 @@
 //! requests make of it.
 //!
 //! ```text
-//! accounts   tokens            car     one terminal        link    one link of it, packet by packet
+//! users      their rows        accounts  their tokens
+//!                              car     one terminal        link    one link of it, packet by packet
 //! schedule   who is asked when asker   who asks            ledger  what was asked, and what came of it
 //! diary      what a terminal has carried, and while it counted
 //! (here)     arrive → rest, weighed → a day of commands → leave
@@ -16,6 +17,7 @@ mod ledger;
 mod link;
 mod report;
 mod schedule;
+pub(crate) mod users;
 
 use std::path::PathBuf;
 use std::sync::Arc;
