@@ -11,8 +11,8 @@ use crate::clock;
 
 /// What a ping and its answer weigh, in bytes: on IPv4 with timestamps, acknowledgement included.
 const PING: (u32, u32) = (160, 204);
-/// What a switch to TLS and back weighs, in bytes, with a resumed handshake.
-const SWITCH: u32 = 3_700;
+/// What a switch to TLS and back weighs, in bytes, with a resumed handshake: measured (docs/bench/issue-4.md).
+const SWITCH: u32 = 4_700;
 
 impl Commands {
     /// A command that needs TLS was sent, or the terminal has just come in through it: its period begins
