@@ -16,7 +16,9 @@ pub(super) const RATES: [usize; 5] = [0, 1, 5, 20, 50];
 pub(super) const PINGS: f64 = 1_440.0;
 /// Terminals of the cases of `latency`.
 const FEW: usize = 40;
-/// What is at TLS's prices in shared/design, where this run did not measure it.
+/// The server's CPU without commands is measured for so long before them.
+const REST_SECS: f64 = 3.0;
+/// What things weigh where this run did not measure it.
 const USUAL: Weights = Weights { ping_plain: 160.0, ping_tls: 204.0, switch: 3_700.0 };
 /// Commands a day for which the policy is asked.
 pub(super) const POLICY_RATES: [f64; 14] =
@@ -141,11 +143,13 @@ impl Bench<'_> {
     fn latency(&mut self, round: usize, case: &Case) -> Result<()> {
         let commands = self.options.commands.div_ceil(FEW).max(1);
         let asked_secs = 2.0 * commands as f64;
+        // The last one goes back too.
+        let day_secs = asked_secs + 3.0;
         let fleet = Fleet {
             groups: vec![Group { terminals: FEW, on_tls: case.on_tls, secure: case.secure, commands }],
+            rest_secs: REST_SECS,
             asked_secs,
-            // The last one goes back too.
-            day_secs: asked_secs + 3.0,
+            day_secs,
             tickets: case.tickets,
             warm_up: case.secure && !case.on_tls && case.tickets,
             ..Fleet::default()
@@ -161,7 +165,9 @@ impl Bench<'_> {
         }
         let pointer = format!("/groups/0/commands/ways/{}/asked/n", case.way);
         self.figures.add(format!("n {}", case.key), at(&answer, &pointer));
-        let cpu = at(&answer, "/day_cpu_secs").map(|secs| secs * 1e3 / all);
+        // Without what it spends on nothing.
+        let at_rest = at(&answer, "/rest_cpu_secs").map(|secs| secs / REST_SECS * day_secs);
+        let cpu = at(&answer, "/day_cpu_secs").zip(at_rest).map(|(secs, rest)| (secs - rest) * 1e3 / all);
         self.figures.add(format!("cpu {}", case.key), cpu);
         let bytes = at(&answer, "/groups/0/wire_bytes/mean").map(|bytes| bytes / commands as f64);
         self.figures.add(format!("bytes {}", case.key), bytes);
