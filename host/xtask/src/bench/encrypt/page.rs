@@ -79,10 +79,10 @@ impl Page<'_> {
         let idle = |mode: Mode| self.of(&format!("kib idle {mode:?}"));
         match (mode, rate) {
             (Mode::Demand, 0) => idle(Mode::Tcp),
-            (Mode::Demand, 1) => self.of("kib during"),
+            (Mode::Demand, 1) => self.of("kib after"),
             (Mode::Demand, _) => {
                 let share = self.of(&format!("policy tls_share random {} {rate}", KEEP_ALIVES[0]))?;
-                let (plain, tls) = (self.of("kib during")?, idle(Mode::Tls)?);
+                let (plain, tls) = (self.of("kib after")?, idle(Mode::Tls)?);
                 Some(plain + share * (tls - plain))
             }
             _ => idle(mode),
@@ -94,7 +94,7 @@ impl Page<'_> {
             let idle = self.of(&format!("kib idle {mode:?}"))?;
             let tls = self.of("kib idle Tls");
             let other = self.of("kib idle MosquittoTls");
-            let value = if *mode == Mode::Demand { self.of("kib during")? } else { idle };
+            let value = if *mode == Mode::Demand { self.of("kib after")? } else { idle };
             let ratio = |to: Option<f64>| to.map_or("–".to_owned(), |to| number(value / to));
             let name = match mode {
                 Mode::Demand => format!("{}, 1 command a day", mode.name()),
@@ -104,12 +104,12 @@ impl Page<'_> {
             Some(vec![name, number(value), ratio(tls), ratio(other), shown(arrivals)])
         };
         let mut rows: Vec<Vec<String>> = Mode::ALL.iter().filter_map(row).collect();
-        if let (Some(most), Some(after)) = (self.of("kib most"), self.of("kib after")) {
+        if let (Some(most), Some(during)) = (self.of("kib most"), self.of("kib during")) {
             let extra = |name: &str, value| {
                 vec![name.to_owned(), number(value), String::new(), String::new(), String::new()]
             };
-            rows.push(extra("– the most of that day", most));
-            rows.push(extra("– after it", after));
+            rows.push(extra("– while that day passed, median", during));
+            rows.push(extra("– while that day passed, the most", most));
         }
         for rate in [5, 20, 50] {
             if let Some(kib) = self.kib(Mode::Demand, rate) {

@@ -16,6 +16,8 @@ pub(super) const RATES: [usize; 5] = [0, 1, 5, 20, 50];
 pub(super) const PINGS: f64 = 1_440.0;
 /// Terminals of the cases of `latency`.
 const FEW: usize = 40;
+/// An allocator gives back what a crowd of handshakes has left within ten seconds.
+const LONG_SETTLE_SECS: f64 = 13.0;
 /// The server's CPU without commands is measured for so long before them.
 const REST_SECS: f64 = 3.0;
 /// What things weigh where this run did not measure it.
@@ -109,7 +111,7 @@ impl Bench<'_> {
         let fleet = Fleet {
             groups: vec![Group { terminals, on_tls: mode.is_on_tls(), secure: mode.is_secure(), commands }],
             ping_millis: 3_000,
-            settle_secs: 4.0,
+            settle_secs: if on_demand { LONG_SETTLE_SECS } else { 4.0 },
             rest_secs: 6.0,
             asked_secs: day,
             day_secs: day,

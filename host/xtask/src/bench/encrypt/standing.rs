@@ -15,7 +15,7 @@ pub(super) struct Goal {
 
 /// All that were measured.
 pub(super) fn goals(figures: &Figures) -> Vec<Goal> {
-    let ratio = |of: Mode| Some(figures.median("kib during")? / figures.median(&format!("kib idle {of:?}"))?);
+    let ratio = |of: Mode| Some(figures.median("kib after")? / figures.median(&format!("kib idle {of:?}"))?);
     let pings = ["crowd ping plain max", "crowd ping tls max"].iter().filter_map(|name| figures.max(name));
     let slowest = pings.fold(None, |most: Option<f64>, ms| Some(most.map_or(ms, |most| most.max(ms))));
     let percent = figures.max("policy over").map(|share| share * 100.0);

@@ -33,10 +33,11 @@ pub(super) fn options(options: &Options) -> String {
 
 pub(super) const MEMORY: &str = "Growth of the server's RssAnon by terminal, with its two subscriptions, while it pings \
     every 3 s; a hundredth of the fleet is there before and does not count. What the kernel keeps for a connection is \
-    not in it. All measured but the last lines: on demand is measured through a day with a command for every terminal \
-    – each comes in through TLS and goes back, with a dwell that weighs more than in a real day – by the median of samples \
-    every second or so; the memory of rows, histories and audit that the commands leave is in it. At other rates it \
-    is computed: the share of terminals on TLS by the policy, for commands at random, times the difference.";
+    not in it. All measured but the last lines: on demand after a day with a command for every terminal – each has come \
+    in through TLS and gone back –, at rest, as nearly all of them are at any time; what its commands leave is in it. \
+    While the day passes, in which there are hundreds of times as many handshakes a second as in a real one, there is more: \
+    buffers, and memory that the allocator has not given back yet. At other rates it is computed: the share of \
+    terminals on TLS by the policy, for commands at random, times the difference.";
 
 pub(super) const BYTES: &str = "Bytes of a terminal's day on IPv4 with timestamps: payload of TCP as the kernel counts it \
     (TCP_INFO of each of the terminal's sockets), and 52 bytes for each segment both ways, acknowledgements too. \
