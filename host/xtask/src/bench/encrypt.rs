@@ -4,7 +4,7 @@
 //! ```text
 //! servers    Postern in either manner, mosquitto; accounts      fleet     what the generator is asked
 //! parts      memory, latency, day, policy, crowd                figures   their values
-//! derive     break-even, what a switch weighs (pure)            curves    docs/bench/encrypt-*.svg
+//! derive     break-even, what a switch weighs (pure)            pictures  docs/bench/encrypt-*.svg (curves)
 //! page       docs/bench/issue-4.md: tables (words: sentences; standing: what was to be reached)
 //! ```
 
@@ -14,6 +14,7 @@ mod figures;
 mod fleet;
 mod page;
 mod parts;
+mod pictures;
 mod servers;
 mod standing;
 mod words;
