@@ -36,7 +36,7 @@ impl Endpoint {
     fn policy(&self, more: &str) -> String {
         let port = self.port;
         format!(
-            "grants = ['log', 'config', 'password', 'http', 'http-password']
+            "grants = ['log', 'config', 'password', 'proof', 'http', 'http-password']
              http_hosts = ['http://127.0.0.1:{port}']
              config = {{ host = 'http://127.0.0.1:{port}', base = 'v1', authorization = 'Bearer us' }}
              {more}"
@@ -155,7 +155,7 @@ async fn c4_http_needs_a_grant_and_a_listed_host() {
     let missing = |name: &str| Reason::NotGranted { interface: name.into() };
     assert_eq!(
         load(&bench, &ungranted).await.unwrap_err().reasons,
-        [missing("http"), missing("http-password")]
+        [missing("http"), missing("http-password"), missing("proof")]
     );
     assert!(endpoint.asked.lock().unwrap().is_empty());
 

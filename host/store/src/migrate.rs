@@ -65,6 +65,8 @@ const MIGRATIONS: &[Migration] = &[Migration {
     ],
 }, Migration {
     sqlite: &[
+        "CREATE INDEX command_waits ON command (terminal, sequence) WHERE ended = 0",
+        "CREATE INDEX command_secure ON command (terminal, sequence) WHERE needs_tls = 1",
         "CREATE TABLE terminal_account (id TEXT NOT NULL PRIMARY KEY,
             plain_ms INTEGER NOT NULL,
             tls_ms INTEGER NOT NULL,
@@ -79,6 +81,8 @@ const MIGRATIONS: &[Migration] = &[Migration {
             tls_start_bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     ],
     postgres: &[
+        "CREATE INDEX command_waits ON command (terminal, sequence) WHERE ended = 0",
+        "CREATE INDEX command_secure ON command (terminal, sequence) WHERE needs_tls = 1",
         "CREATE TABLE terminal_account (id text COLLATE \"C\" NOT NULL PRIMARY KEY,
             plain_ms bigint NOT NULL,
             tls_ms bigint NOT NULL,

@@ -7,17 +7,21 @@
 //! peer       mosquitto and the peers of tests/peers              machine     what it ran on, fdatasync
 //! stored, started, weighed, classified (here)  →  report          the table, docs/bench/issue-2.md
 //! brokers    `bench brokers`: as a plain broker, beside others    interrupt   Ctrl-C
+//! encrypt    `bench encrypt`: what encrypt on demand saves        running, spread
 //! ```
 
 #![allow(clippy::indexing_slicing)] // a field that is missing in our own JSON is null, not a panic
 
 mod brokers;
+mod encrypt;
 mod generator;
 mod interrupt;
 mod machine;
 mod peer;
 mod report;
+mod running;
 mod site;
+mod spread;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -71,6 +75,8 @@ pub(crate) struct Options {
 enum Other {
     /// Postern as a plain MQTT broker, beside mosquitto, rumqttd and rmqtt
     Brokers(brokers::Options),
+    /// Encrypt on demand against always TLS and always TCP, beside mosquitto
+    Encrypt(encrypt::Options),
 }
 
 /// A part of the measurements.
@@ -96,8 +102,10 @@ impl Options {
 
 /// Runs the benchmarks and writes the report.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
-    if let Some(Other::Brokers(options)) = &options.other {
-        return brokers::run(root, options);
+    match &options.other {
+        Some(Other::Brokers(options)) => return brokers::run(root, options),
+        Some(Other::Encrypt(options)) => return encrypt::run(root, options),
+        None => {}
     }
     interrupt::ends_children()?;
     setup::for_bench();

@@ -9,7 +9,9 @@
 //!
 //! above which staying is cheaper, and below which going back at once is. Commands do not come at
 //! random: they come in bursts, and then not for days. So the formula is applied to what did come: the
-//! period chosen is the one that would have weighed least over the pauses between the last commands.
+//! period chosen is the one that would have weighed least over the pauses between the last commands. Where
+//! that is to stay through all of them, longer pauses will come: the terminal then stays on until it has
+//! spent as much as the switch that staying saves.
 
 use crate::bindings::exports::postern::encrypt::policy::History;
 
@@ -51,11 +53,20 @@ impl Bounds {
         };
         // A period between two pauses is worth less than the one that just covers the smaller of them.
         let covering = pauses.iter().filter(|pause| pause.over).map(|pause| pause.secs.ceil());
-        let candidates = covering
-            .map(|secs| if secs < f64::from(self.most_secs) { secs as u32 } else { self.most_secs })
-            .chain([self.most_secs])
-            .map(|secs| secs.max(self.least_secs));
-        candidates.fold(self.least_secs, |best, next| if weight(next) < weight(best) { next } else { best })
+        let longest = covering.clone().fold(0.0, f64::max);
+        let candidates = covering.map(|secs| self.bounded(secs)).chain([self.most_secs]);
+        let least = |best, next| if weight(next) < weight(best) { next } else { best };
+        let best = candidates.fold(self.least_secs, least);
+        if longest == 0.0 || f64::from(best) < longest {
+            return best;
+        }
+        // Of n pauses the next one is longer with a chance of 1 in n + 1: often, for who gets many commands.
+        self.bounded(longest + f64::from(history.switch_bytes) / per_sec)
+    }
+
+    fn bounded(self, secs: f64) -> u32 {
+        // As large as it may be, it still fits.
+        secs.clamp(self.least_secs.into(), self.most_secs.into()) as u32
     }
 }
 
@@ -130,8 +141,9 @@ mod tests {
         let narrow = Bounds { least_secs: 100, most_secs: 200 };
         assert_eq!(narrow.period(&history(60, [])), 100, "nothing is known yet");
         assert_eq!(narrow.period(&history(60, [0])), 100);
-        assert_eq!(narrow.period(&history(60, every(1))), 100);
-        assert_eq!(narrow.period(&history(60, every(150))), 150);
+        assert_eq!(narrow.period(&history(60, every(1))), 200, "a longer pause is waited for");
+        assert_eq!(narrow.period(&history(60, every(150))), 200);
+        assert_eq!(narrow.period(&history(60, every(90_000))), 100);
         assert_eq!(narrow.period(&history(0, every(150))), 200, "no pings: to wait costs nothing");
         let mut backwards = history(60, [90, 50, 70]);
         backwards.now = 0;
@@ -139,21 +151,23 @@ mod tests {
     }
 
     /// Bytes over what plain pings weigh, when the period is set after each command from the last 64.
-    fn weigh(at: &[u64], end: u64, learned: usize, adaptive: Option<u32>) -> f64 {
+    fn weigh(keep_alive: u16, at: &[u64], end: u64, learned: usize, fixed: Option<u32>) -> f64 {
         let mut sum = 0.0;
         for n in learned..at.len() {
-            let history = history(60, at[..=n].iter().copied());
-            let period = f64::from(adaptive.unwrap_or_else(|| BOUNDS.period(&history)));
+            let history = history(keep_alive, at[..=n].iter().copied());
+            let period = f64::from(fixed.unwrap_or_else(|| BOUNDS.period(&history)));
             let pause = at.get(n + 1).copied().unwrap_or(end).saturating_sub(at[n]) as f64;
-            sum += pause.min(period) * 44.0 / 60.0 + if pause > period { 3_700.0 } else { 0.0 };
+            sum += pause.min(period) * 44.0 / f64::from(keep_alive);
+            sum += if pause > period { 3_700.0 } else { 0.0 };
         }
         sum
     }
 
     #[test]
     fn b9_thirty_days_weigh_little_more_than_the_better_of_both_ways() {
-        // Pseudo-random pauses (exponential, by inversion), at each rate of the benchmark.
-        for a_day in [1_u64, 5, 20, 50] {
+        // Pseudo-random pauses (exponential, by inversion), at each rate of the benchmark and above.
+        for (keep_alive, a_day) in [60, 240].into_iter().flat_map(|k| [1_u64, 5, 20, 50, 100].map(|n| (k, n)))
+        {
             let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
             let mut at = vec![0_u64];
             while at[at.len() - 1] < 33 * DAY {
@@ -162,13 +176,12 @@ mod tests {
                 at.push(at[at.len() - 1] + (-uniform.ln() * DAY as f64 / a_day as f64) as u64);
             }
             let learned = at.iter().position(|secs| *secs > 3 * DAY).unwrap();
-            let end = 33 * DAY;
-            let ours = weigh(&at, end, learned, None);
-            let better = weigh(&at, end, learned, Some(u32::MAX)).min(weigh(&at, end, learned, Some(1)));
-            // All traffic: a day's plain pings weigh 230 KB.
-            let pings = 30.0 * DAY as f64 / 60.0 * 160.0;
+            let weigh = |fixed| weigh(keep_alive, &at, 33 * DAY, learned, fixed);
+            let (ours, better) = (weigh(None), weigh(Some(u32::MAX)).min(weigh(Some(1))));
+            // All traffic: plain pings weigh the most of it.
+            let pings = 30.0 * DAY as f64 / f64::from(keep_alive) * 160.0;
             let over = (ours + pings) / (better + pings) - 1.0;
-            assert!(over < 0.02, "{a_day} a day: {:.1} % over", over * 100.0);
+            assert!(over < 0.02, "{a_day} a day, K = {keep_alive} s: {:.1} % over", over * 100.0);
         }
     }
 }

@@ -61,7 +61,7 @@ async fn a5_people_log_in_with_an_enterprises_own_endpoint() {
     });
     let postern = Postern::start(|c| {
         serve(c, "login", "login-http");
-        let grants = ["log", "config", "password", "http", "http-password"];
+        let grants = ["log", "config", "password", "proof", "http", "http-password"];
         c.policy("plugins.login-http.grants", grants.to_vec());
         c.policy("plugins.login-http.http_hosts", vec![host.clone()]);
         c.policy("plugins.login-http.config", toml::Table::from_iter([("host".to_owned(), host.into())]));

@@ -98,12 +98,10 @@ impl Commands {
             Inserted::New(command) => {
                 crash::point("command.saved");
                 metrics::counter!("postern_commands_total", "state" => "accepted").increment(1);
-                let (this, new) = (self.clone(), command.clone());
+                self.tasks.spawn(self.tell(&command));
+                let (this, terminal) = (self.clone(), command.terminal.clone());
                 // The requester has its answer as soon as it is saved.
-                self.tasks.spawn(async move {
-                    this.tell(&new).await;
-                    this.look_after(&new.terminal).await;
-                });
+                self.tasks.spawn(async move { this.look_after(&terminal).await });
                 Ok(command)
             }
         }

@@ -53,7 +53,7 @@ impl Commands {
         }
         match self.advance(command, State::Sent, &[]).await {
             Ok(Some(changed)) => {
-                self.tell(&changed).await;
+                self.tasks.spawn(self.tell(&changed));
                 true
             }
             Ok(None) => false,

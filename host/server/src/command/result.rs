@@ -70,7 +70,7 @@ impl Commands {
     /// Brings a command to a state, and tells the requester.
     pub(super) async fn step(&self, command: &CommandRow, to: State, outcome: &[u8]) {
         match self.advance(command, to, outcome).await {
-            Ok(Some(changed)) => self.tell(&changed).await,
+            Ok(Some(changed)) => drop(self.tasks.spawn(self.tell(&changed))),
             Ok(None) => {} // it is further on already
             Err(e) => warn!(error = %e, command = command.id, "commands"),
         }

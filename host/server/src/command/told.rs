@@ -74,11 +74,18 @@ impl From<&CommandRow> for CommandView {
 impl Commands {
     /// Pushes a command's state to its requester. It passes classify as all that the server pushes does
     /// (A12). What could not be pushed, also for a crash, can be asked for.
-    pub(super) async fn tell(&self, command: &CommandRow) {
-        let Some(incoming) = self.notification(command) else { return };
-        match self.ingest.submit(vec![incoming]).await.map(|mut outcomes| outcomes.pop()) {
-            Ok(Some(Outcome::Durable)) => {}
-            other => warn!(command = command.id, ?other, "a step was not pushed"),
+    ///
+    /// It has its place among what is told as soon as this returns; the future ends when it is stored. The
+    /// way to the terminal does not wait for that.
+    pub(super) fn tell(&self, command: &CommandRow) -> impl Future<Output = ()> + Send + 'static {
+        let submitted = self.notification(command).map(|incoming| self.ingest.submit(vec![incoming]));
+        let command = command.id.clone();
+        async move {
+            let Some(outcome) = submitted else { return };
+            match outcome.await.map(|mut outcomes| outcomes.pop()) {
+                Ok(Some(Outcome::Durable)) => {}
+                other => warn!(command, ?other, "a step was not pushed"),
+            }
         }
     }
 

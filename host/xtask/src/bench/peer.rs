@@ -19,6 +19,17 @@ pub(super) struct Certificate {
     pub(super) key: PathBuf,
 }
 
+impl Certificate {
+    /// The one that a Postern has made in its data folder.
+    pub(super) fn of(data: &Path) -> Self {
+        Certificate {
+            ca: data.join("development-ca.pem"),
+            chain: data.join("development-cert.pem"),
+            key: data.join("development-key.pem"),
+        }
+    }
+}
+
 /// A running peer; ends with us.
 pub(super) struct Peer {
     child: Child,

@@ -1,4 +1,5 @@
-//! The server that is measured: its own data folder, policies/bench.toml, a user for each device.
+//! The server that is measured: its own data folder, policies/bench.toml or one made of it, a user for each
+//! device.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -9,17 +10,20 @@ use serde_json::json;
 use super::generator::Generator;
 use crate::server::{Listeners, Server};
 
-const LISTENERS: Listeners = &[
-    ("tcp", "127.0.0.1:0"),
-    ("tls", "127.0.0.1:0"),
-    ("http", "127.0.0.1:0"),
-    ("admin", "unix:target/bench/admin.sock"),
-    ("health", "127.0.0.1:0"),
-];
 /// The password of everybody.
-const PASSWORD: &str = "postern-bench";
+pub(super) const PASSWORD: &str = "postern-bench";
 /// Users added at once.
 const AT_ONCE: usize = 4;
+
+/// How a server is to be started.
+pub(super) struct Plan<'a> {
+    /// Its folder below target/.
+    pub(super) name: &'a str,
+    /// The policy file.
+    pub(super) policy: &'a Path,
+    /// Lines of the section `[limits]`.
+    pub(super) limits: &'a str,
+}
 
 /// The server and its folder.
 pub(super) struct Site {
@@ -31,40 +35,47 @@ pub(super) struct Site {
 impl Site {
     /// Starts with nothing stored, and adds the users of `pairs` pairs, each an organisation of its own.
     pub(super) fn start(root: &Path, pairs: usize) -> Result<Self> {
-        let folder = root.join("target/bench");
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-        }
-        let data = folder.join("data");
-        std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
-        let config = folder.join("postern.toml");
-        std::fs::write(&config, config_text(root, &data))
-            .with_context(|| format!("cannot write {}", config.display()))?;
-        let program = root.join(super::RELEASE).join("postern");
-        let log = folder.join("server.log");
-        let server = Server::start_program(&program, &config, LISTENERS, Some(&log))?;
-        let site = Site { server, folder, config };
-        site.add_users(pairs)?;
+        let policy = root.join("policies/bench.toml");
+        // Everybody comes from one address.
+        let limits = "login_per_address_per_minute = 100000\nconnects_per_address_per_second = 100000\n";
+        let plan = Plan { name: "bench", policy: &policy, limits };
+        plan.empty(root)?;
+        let site = Site::open(root, &plan)?;
+        let users = (0..pairs).flat_map(|pair| users_of(pair).map(|user| (user, format!("org-{pair}"))));
+        site.add_users(&users.collect::<Vec<_>>())?;
         Ok(site)
     }
 
-    fn add_users(&self, pairs: usize) -> Result<()> {
-        println!("» {} users", 2 * pairs);
+    /// Starts with what is stored.
+    pub(super) fn open(root: &Path, plan: &Plan<'_>) -> Result<Self> {
+        let folder = plan.folder(root);
+        let data = folder.join("data");
+        std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
+        let admin = format!("unix:target/{}/admin.sock", plan.name);
+        let port = "127.0.0.1:0";
+        let listeners =
+            [("tcp", port), ("tls", port), ("http", port), ("admin", admin.as_str()), ("health", port)];
+        let config = folder.join("postern.toml");
+        std::fs::write(&config, config_text(root, &data, plan, &listeners))
+            .with_context(|| format!("cannot write {}", config.display()))?;
+        let program = root.join(super::RELEASE).join("postern");
+        let log = folder.join("server.log");
+        let server = Server::start_program(&program, &config, &listeners, Some(&log))?;
+        Ok(Site { server, folder, config })
+    }
+
+    /// Adds users, each with an organisation.
+    pub(super) fn add_users(&self, users: &[(String, String)]) -> Result<()> {
+        println!("» {} users", users.len());
         let next = AtomicUsize::new(0);
         let add = || -> Result<()> {
-            loop {
-                let pair = next.fetch_add(1, Relaxed);
-                if pair >= pairs {
-                    return Ok(());
-                }
-                for user in users_of(pair) {
-                    let org = format!("org-{pair}");
-                    let words = ["user", "add", &user, "--name", &user, "--org", &org, "--password-stdin"];
-                    self.server
-                        .cli(&words, &format!("{PASSWORD}\n"))
-                        .with_context(|| format!("cannot add {user}"))?;
-                }
+            while let Some((user, org)) = users.get(next.fetch_add(1, Relaxed)) {
+                let words = ["user", "add", user, "--name", user, "--org", org, "--password-stdin"];
+                self.server
+                    .cli(&words, &format!("{PASSWORD}\n"))
+                    .with_context(|| format!("cannot add {user}"))?;
             }
+            Ok(())
         };
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(add)).collect();
@@ -76,12 +87,23 @@ impl Site {
 
     /// Logs a device of each user in, in the generator.
     pub(super) fn log_in(&self, generator: &mut Generator, pairs: usize) -> Result<()> {
-        println!("» {} logins", 2 * pairs);
         let users: Vec<String> = (0..pairs).flat_map(users_of).collect();
+        self.logins(generator, "login", &users, "folder", &self.folder.join("devices"))
+    }
+
+    /// Has the generator log these users in and keep what comes of it.
+    pub(super) fn logins(
+        &self,
+        generator: &mut Generator,
+        ask: &str,
+        users: &[String],
+        key: &str,
+        kept: &Path,
+    ) -> Result<()> {
+        println!("» {} logins", users.len());
         let api = format!("https://{}", self.server.address("http")?);
-        let folder = self.folder.join("devices");
         let request = json!({
-            "ask": "login", "api": api, "ca": self.ca(), "users": users, "password": PASSWORD, "folder": folder,
+            "ask": ask, "api": api, "ca": self.ca(), "users": users, "password": PASSWORD, key: kept,
         });
         generator.ask(&request).map(drop)
     }
@@ -98,20 +120,35 @@ impl Site {
     }
 }
 
+impl Plan<'_> {
+    /// Where everything of it is.
+    pub(super) fn folder(&self, root: &Path) -> PathBuf {
+        root.join("target").join(self.name)
+    }
+
+    /// Forgets everything of runs before.
+    pub(super) fn empty(&self, root: &Path) -> Result<()> {
+        let folder = self.folder(root);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+        }
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))
+    }
+}
+
 /// The names that `load` uses.
 fn users_of(pair: usize) -> [String; 2] {
     [format!("pub-{pair}"), format!("rec-{pair}")]
 }
 
-fn config_text(root: &Path, data: &Path) -> String {
+fn config_text(root: &Path, data: &Path, plan: &Plan<'_>, listeners: Listeners<'_>) -> String {
     let mut text = format!(
-        "policy = {:?}\ndata = {data:?}\n\n[plugins]\ndir = {:?}\n\n\
-         # Everybody comes from one address.\n[limits]\nlogin_per_address_per_minute = 100000\n\
-         connects_per_address_per_second = 100000\n\n[listen]\n",
-        root.join("policies/bench.toml"),
+        "policy = {:?}\ndata = {data:?}\n\n[plugins]\ndir = {:?}\n\n[limits]\n{}\n[listen]\n",
+        plan.policy,
         root.join("target/plugins"),
+        plan.limits,
     );
-    for (name, address) in LISTENERS {
+    for (name, address) in listeners {
         text.push_str(&format!("{name} = {address:?}\n"));
     }
     text

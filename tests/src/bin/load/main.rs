@@ -14,11 +14,18 @@
 //! crowd      links that rest, by their memory                    crowd: vitals
 //! handshakes connects, by their CPU                              handshakes: vitals
 //! newcomer   a new topic beside many filters                     newcomer
+//!
+//! Of encrypt on demand:
+//! users      rows of users, with a cheap hash                    fleet::users
+//! enrol      terminals log in once                               fleet::accounts
+//! fleet      a fleet's memory, bytes, CPU, latency, for real     fleet; socket, segments (TCP_INFO)
+//! policy     thirty days of the plugin's idle period             policy
 //! ```
 #![allow(clippy::large_futures, reason = "a generator: its links do not rest")]
 
 mod bytes;
 mod crowd;
+mod fleet;
 mod frames;
 mod handshakes;
 mod links;
@@ -26,7 +33,10 @@ mod messages;
 mod meter;
 mod newcomer;
 mod people;
+mod policy;
 mod pump;
+mod segments;
+mod socket;
 mod start;
 mod tally;
 mod traffic;
@@ -59,6 +69,14 @@ enum Request {
     Handshakes(handshakes::Request),
     /// Publish to new topics beside many filters.
     Newcomer(newcomer::Request),
+    /// Write users while no server runs.
+    Users(fleet::users::Request),
+    /// Log terminals in.
+    Enrol(fleet::accounts::Request),
+    /// Let a fleet of terminals live.
+    Fleet(fleet::Request),
+    /// Ask the plugin how long to stay on TLS, for many simulated days.
+    Policy(policy::Request),
 }
 
 /// A request to a broker that hangs ends so.
@@ -67,9 +85,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 fn main() -> Result<()> {
     // One thread: what it can do is measured against what the server can, and shown.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut people = people::People::default();
+    let (mut people, mut accounts) = (people::People::default(), fleet::accounts::Accounts::default());
     for line in std::io::stdin().lock().lines() {
-        let answer = runtime.block_on(serve(&line?, &mut people));
+        let answer = runtime.block_on(serve(&line?, &mut people, &mut accounts));
         let answer = answer.unwrap_or_else(|error| json!({ "error": format!("{error:#}") }));
         let mut out = std::io::stdout().lock();
         writeln!(out, "{answer}").and_then(|()| out.flush())?;
@@ -77,7 +95,11 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-async fn serve(line: &str, people: &mut people::People) -> Result<Value> {
+async fn serve(
+    line: &str,
+    people: &mut people::People,
+    accounts: &mut fleet::accounts::Accounts,
+) -> Result<Value> {
     match serde_json::from_str(line).context("the request")? {
         Request::Login(request) => people.log_in(&request),
         Request::Messages(request) => messages::run(&request, people).await,
@@ -87,6 +109,10 @@ async fn serve(line: &str, people: &mut people::People) -> Result<Value> {
         Request::Crowd(request) => patiently(crowd::run(&request)).await,
         Request::Handshakes(request) => patiently(handshakes::run(&request)).await,
         Request::Newcomer(request) => patiently(newcomer::run(&request)).await,
+        Request::Users(request) => fleet::users::write(&request).await,
+        Request::Enrol(request) => accounts.log_in(&request),
+        Request::Fleet(request) => fleet::run(&request, accounts).await,
+        Request::Policy(request) => policy::run(&request).await,
     }
 }
 

@@ -41,28 +41,13 @@ impl People {
         let ca = std::fs::read(&request.ca).with_context(|| request.ca.display().to_string())?;
         let api = Api::new(&request.api, Some(&ca))?;
         std::fs::create_dir_all(&request.folder)?;
-        let waiting: Mutex<VecDeque<&String>> = Mutex::new(request.users.iter().collect());
-        let next = || waiting.lock().ok().and_then(|mut waiting| waiting.pop_front());
-        let work = || -> Result<Vec<(String, Device)>> {
-            let mut done = Vec::new();
-            while let Some(user) = next() {
-                let login =
-                    api.login(user, &request.password, user).with_context(|| format!("login of {user}"))?;
-                let file = request.folder.join(format!("{user}.json"));
-                done.push((user.clone(), Device::new(&file, user, login)?));
-            }
-            Ok(done)
-        };
-        let done = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
-            let joined = |worker: std::thread::ScopedJoinHandle<'_, _>| {
-                worker.join().map_err(|_| anyhow!("a login panicked"))
-            };
-            workers.into_iter().map(joined).collect::<Result<Vec<Result<_>>>>()
+        let done = at_once(&request.users, |user| {
+            let login =
+                api.login(user, &request.password, user).with_context(|| format!("login of {user}"))?;
+            let file = request.folder.join(format!("{user}.json"));
+            Ok((user.clone(), Device::new(&file, user, login)?))
         })?;
-        for devices in done {
-            self.0.extend(devices?);
-        }
+        self.0.extend(done);
         Ok(json!({ "devices": self.0.len() }))
     }
 
@@ -78,4 +63,22 @@ impl People {
             ..connect(version, user)
         })
     }
+}
+
+/// Does `work` for each user, in some threads: it waits for the server.
+pub(crate) fn at_once<T: Send>(
+    users: &[String],
+    work: impl Fn(&String) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let waiting: Mutex<VecDeque<&String>> = Mutex::new(users.iter().collect());
+    let next = || waiting.lock().ok().and_then(|mut waiting| waiting.pop_front());
+    let worker = || std::iter::from_fn(next).map(&work).collect::<Result<Vec<T>>>();
+    let done = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(worker)).collect();
+        let joined = |worker: std::thread::ScopedJoinHandle<'_, _>| {
+            worker.join().map_err(|_| anyhow!("a login panicked"))?
+        };
+        workers.into_iter().map(joined).collect::<Result<Vec<_>>>()
+    })?;
+    Ok(done.into_iter().flatten().collect())
 }

@@ -51,21 +51,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     /// Subscribes to one filter.
     pub(crate) async fn subscribe(&mut self, filter: &str, qos: QoS) -> Result<()> {
-        let packet_id = std::num::NonZeroU16::MAX;
-        let filter = SubscribeFilter {
-            filter: text(filter),
-            qos,
-            no_local: false,
-            retain_as_published: false,
-            retain_handling: RetainHandling::DoNotSend,
-        };
-        let filters = vec![filter];
-        self.send(&Packet::Subscribe(Subscribe {
-            packet_id,
-            subscription_id: None,
-            user_properties: Vec::new(),
-            filters,
-        }))?;
+        self.put_subscribe(&[filter], qos)?;
         self.flush().await?;
         loop {
             if let Packet::SubAck(ack) = self.packet().await? {
@@ -73,6 +59,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                 return Ok(());
             }
         }
+    }
+
+    /// Puts one SUBSCRIBE for these filters to what is to be written.
+    pub(crate) fn put_subscribe(&mut self, filters: &[&str], qos: QoS) -> Result<()> {
+        let filter = |filter: &&str| SubscribeFilter {
+            filter: text(filter),
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::DoNotSend,
+        };
+        self.send(&Packet::Subscribe(Subscribe {
+            packet_id: std::num::NonZeroU16::MAX,
+            subscription_id: None,
+            user_properties: Vec::new(),
+            filters: filters.iter().map(filter).collect(),
+        }))
     }
 
     /// Puts a packet to what is to be written.
@@ -98,16 +101,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         Ok(())
     }
 
-    /// The next packet that has come whole.
+    /// The next packet that has come whole; a DISCONNECT is an error.
     pub(crate) fn next(&mut self) -> Result<Option<Packet>> {
+        match self.next_of_all()? {
+            Some(Packet::Disconnect(farewell)) => bail!("the server said {farewell:?}"),
+            packet => Ok(packet),
+        }
+    }
+
+    /// The next packet that has come whole, whichever it is.
+    pub(crate) fn next_of_all(&mut self) -> Result<Option<Packet>> {
         if self.input.is_empty() {
             return Ok(None);
         }
         match self.decoder.decode(&self.input).context("decode")? {
             Decoded::Incomplete { .. } => Ok(None),
-            Decoded::Packet { packet: Packet::Disconnect(farewell), .. } => {
-                bail!("the server said {farewell:?}")
-            }
             Decoded::Packet { packet, consumed } => {
                 self.input.advance(consumed);
                 Ok(Some(packet))
@@ -143,11 +151,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     /// Says goodbye, so that the server need not wait for the link to fail.
     pub(crate) async fn close(mut self) {
+        self.farewell().await;
+    }
+
+    /// The same, and leaves the stream to look at.
+    pub(crate) async fn farewell(&mut self) {
         let farewell = [0xe0, 0]; // DISCONNECT of 3.1.1, and of 5 with reason 0
         self.output.extend_from_slice(&farewell);
         if self.flush().await.is_ok() {
             self.stream.shutdown().await.ok();
         }
+    }
+
+    /// What carries the link.
+    pub(crate) fn stream(&self) -> &S {
+        &self.stream
     }
 
     /// Bytes that have come and are not decoded yet.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::bench::RELEASE;
 use crate::bench::peer::{Certificate, Peer};
+use crate::bench::running::Running;
 use crate::server::{Listeners, Server};
 
 const LISTENERS: Listeners = &[("tcp", "127.0.0.1:0"), ("tls", "127.0.0.1:0"), ("http", "127.0.0.1:0")];
@@ -57,20 +58,6 @@ impl Who {
     }
 }
 
-/// A running broker; ends when dropped.
-pub(super) struct Running {
-    pub(super) tcp: String,
-    pub(super) tls: String,
-    pub(super) id: u32,
-    _process: Process,
-}
-
-#[allow(dead_code)] // held for their ends
-enum Process {
-    Ours(Server),
-    Peer(Peer),
-}
-
 /// What starts need.
 pub(super) struct Stable {
     root: PathBuf,
@@ -85,12 +72,7 @@ impl Stable {
         if folder.exists() {
             std::fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
         }
-        let data = folder.join("postern/data");
-        let certificate = Certificate {
-            ca: data.join("development-ca.pem"),
-            chain: data.join("development-cert.pem"),
-            key: data.join("development-key.pem"),
-        };
+        let certificate = Certificate::of(&folder.join("postern/data"));
         let stable = Stable { root: root.to_owned(), folder, certificate };
         for (who, part) in [(Who::Postern, "postern"), (Who::Asked, "asked")] {
             let folder = stable.folder.join(part);
@@ -113,12 +95,7 @@ impl Stable {
             Who::Rumqttd => Some(Peer::embedded(&peers.join("rumqttd-peer"), &self.certificate)?),
             Who::Rmqtt => Some(Peer::embedded(&peers.join("rmqtt-peer"), &self.certificate)?),
         };
-        Ok(peer.map(|peer| Running {
-            tcp: peer.address.clone(),
-            tls: peer.tls.clone(),
-            id: peer.id(),
-            _process: Process::Peer(peer),
-        }))
+        Ok(peer.map(Running::peer))
     }
 
     fn postern(&self, part: &str) -> Result<Running> {
@@ -126,12 +103,7 @@ impl Stable {
         let folder = self.folder.join(part);
         let log = folder.join("server.log");
         let server = Server::start_program(&program, &folder.join("postern.toml"), LISTENERS, Some(&log))?;
-        Ok(Running {
-            tcp: server.address("tcp")?.to_owned(),
-            tls: server.address("tls")?.to_owned(),
-            id: server.id(),
-            _process: Process::Ours(server),
-        })
+        Running::ours(server)
     }
 }
 

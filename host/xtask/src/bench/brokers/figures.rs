@@ -2,6 +2,7 @@
 
 use super::contender::Who;
 use super::rows::Row;
+use crate::bench::spread::Spread;
 
 /// One quantity of a row, and whether more of it is better.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,14 +31,6 @@ struct Series {
     values: Vec<(usize, f64)>,
 }
 
-/// Minimum, median, maximum.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Spread {
-    pub(super) min: f64,
-    pub(super) median: f64,
-    pub(super) max: f64,
-}
-
 /// All values, in the order in which they came.
 #[derive(Default)]
 pub(super) struct Figures(Vec<Series>);
@@ -60,7 +53,7 @@ impl Figures {
 
     /// Their spread.
     pub(super) fn spread(&self, row: Row, case: &str, what: What, who: Who) -> Option<Spread> {
-        spread(self.values(row, case, what, who))
+        Spread::of(self.values(row, case, what, who).iter().map(|(_, value)| *value))
     }
 
     /// The cases of a row, each once.
@@ -95,12 +88,4 @@ impl Figures {
             Better::Neither => None,
         }
     }
-}
-
-/// None without values.
-fn spread(values: &[(usize, f64)]) -> Option<Spread> {
-    let mut values: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
-    values.sort_unstable_by(f64::total_cmp);
-    let (&min, &median, &max) = (values.first()?, values.get(values.len() / 2)?, values.last()?);
-    Some(Spread { min, median, max })
 }

@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 
 use super::Options;
 use super::contender::Who;
-use super::figures::{Better, Figures, Spread, What};
+use super::figures::{Better, Figures, What};
 use super::plot::{self, Group};
 use super::rows::Row;
 use super::words;
 use crate::bench::command_line;
+use crate::bench::spread::Spread;
 use crate::sh;
 
 /// Where reports are.
@@ -119,7 +120,7 @@ impl Page<'_> {
         for case in cases {
             text.push_str(&format!("| {case} |"));
             for who in &brokers {
-                text.push_str(&format!(" {} |", of(&case, *who).map_or("–".to_owned(), shown)));
+                text.push_str(&format!(" {} |", of(&case, *who).map_or("–".to_owned(), Spread::shown)));
             }
             if compared {
                 let ratio = self.ratio(row, &case, what);
@@ -196,11 +197,6 @@ fn direction(better: Better) -> &'static str {
         Better::Less => ", less is better",
         Better::Neither => "",
     }
-}
-
-/// Median, and in brackets minimum and maximum.
-fn shown(spread: Spread) -> String {
-    format!("{} ({} – {})", number(spread.median), number(spread.min), number(spread.max))
 }
 
 /// `12,345`, `123.4`, `1.23`.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::contender::Who;
-use super::figures::Spread;
+use crate::bench::spread::Spread;
 
 /// Pixels.
 const WIDTH: f64 = 900.0;
@@ -76,6 +76,7 @@ pub(super) fn bars(title: &str, unit: &str, groups: &[Group], number: fn(f64) ->
     svg
 }
 
-fn escaped(text: &str) -> String {
+/// In SVG.
+pub(in crate::bench) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

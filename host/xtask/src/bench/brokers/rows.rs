@@ -4,8 +4,9 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::Options;
-use super::contender::{Running, Stable, Who};
+use super::contender::{Stable, Who};
 use super::figures::{Better, What};
+use crate::bench::running::Running;
 
 /// A row of the comparison.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
