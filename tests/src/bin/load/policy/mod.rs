@@ -79,7 +79,10 @@ async fn slots(component: &Path, folder: &Path) -> Result<Slots> {
     let url = format!("sqlite:{}", folder.join("policy.db").display());
     let database = Database::open(&url, folder).await?;
     let keyring = Keyring::from_material(&"00".repeat(32), "bench")?;
-    let runtime = Runtime::new(RuntimeConfig { cache: folder.join("cache") }, Host { database, keyring })?;
+    let runtime = Runtime::new(
+        RuntimeConfig { cache: folder.join("cache"), signers: None },
+        Host { database, keyring },
+    )?;
     let policy =
         PluginPolicy { grants: ["log", "config"].map(str::to_owned).into(), ..PluginPolicy::default() };
     let plugin = runtime.load(component, &|_| policy.clone()).await?;
