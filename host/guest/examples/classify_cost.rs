@@ -36,7 +36,7 @@ async fn measure(path: &std::path::Path, folder: &std::path::Path) -> Result<(),
     let database = Database::open(&format!("sqlite:{}", folder.join("x.db").display()), folder).await?;
     let keyring = Keyring::from_material(&"00".repeat(32), "bench")?;
     let runtime = Runtime::new(
-        RuntimeConfig { cache: folder.join("cache"), signers: None },
+        RuntimeConfig { cache: folder.join("cache"), signers: None, gives_way: false },
         Host { database, keyring },
     )?;
     let policy = PluginPolicy {

@@ -39,6 +39,8 @@ pub struct RuntimeConfig {
     pub cache: PathBuf,
     /// Only what one of these keys has signed is loaded; None: whatever passes the other checks.
     pub signers: Option<Vec<SignerKey>>,
+    /// Whether compiling leaves the machine to those that serve.
+    pub gives_way: bool,
 }
 
 /// What the host lends to plugins.
@@ -118,7 +120,11 @@ impl Runtime {
             .map_err(|error| StartError::Cache { path: config.cache.clone(), error })?;
         let compiler = rayon::ThreadPoolBuilder::new()
             .thread_name(|_| "postern-compile".into())
-            .start_handler(|_| give_way())
+            .start_handler(move |_| {
+                if config.gives_way {
+                    give_way();
+                }
+            })
             .build()
             .map_err(|error| StartError::Engine(error.to_string()))?;
         let passwords = Passwords::new().map_err(|error| StartError::Password(error.to_string()))?;
@@ -152,7 +158,7 @@ impl Runtime {
 /// The calling thread runs when those that serve leave it room: a large plugin compiles for seconds.
 pub(crate) fn give_way() {
     // Without it compiling takes its share of the machine, which is no reason to refuse.
-    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+    if let Err(error) = rustix::process::setpriority_process(None, 10) {
         tracing::debug!(%error, "priority of the compiler");
     }
 }

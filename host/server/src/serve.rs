@@ -62,7 +62,8 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     };
 
     let host = Host { database: database.clone(), keyring: keyring.clone() };
-    let runtime = RuntimeConfig { cache: data.plugin_cache(), signers: policy.signers.clone() };
+    let runtime =
+        RuntimeConfig { cache: data.plugin_cache(), signers: policy.signers.clone(), gives_way: true };
     let runtime = Runtime::new(runtime, host)?;
     let slots = Arc::new(Slots::new());
     let components = Kept::new(data.components());

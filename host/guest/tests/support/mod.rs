@@ -29,7 +29,7 @@ impl Bench {
     /// Another runtime on the same folder, as after a restart.
     pub fn runtime(folder: &Path, database: &Database, master: u8) -> Runtime {
         let keyring = Keyring::from_material(&format!("{master:02x}").repeat(32), "test").unwrap();
-        let config = RuntimeConfig { cache: folder.join("cache"), signers: None };
+        let config = RuntimeConfig { cache: folder.join("cache"), signers: None, gives_way: false };
         Runtime::new(config, Host { database: database.clone(), keyring }).unwrap()
     }
 

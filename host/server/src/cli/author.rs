@@ -59,6 +59,9 @@ const WIT: &[File] = wit![
     "host/types.wit" => "wit/deps/host/types.wit",
 ];
 
+/// How the examples' pages end.
+const POINTER: &str = "Next: [put it to work](../README.md#put-it-to-work).";
+
 impl Language {
     fn files(self) -> &'static [File] {
         match self {
@@ -108,11 +111,12 @@ pub(super) fn new(name: &str, language: Language, role: &str, to: Option<PathBuf
     print::line(&format!("and then: postern plugin install {name}.wasm; postern plugin activate {name}"))
 }
 
-/// The example under its new name; in Rust a file is called by it with `_`.
+/// The example under its new name; in Rust a file is called by it with `_`. Beside it there is no page to point to.
 fn renamed(text: &str, language: Language, name: &str) -> String {
     let example = language.example();
     let underscores = |name: &str| name.replace('-', "_");
-    text.replace(example, name).replace(&underscores(example), &underscores(name))
+    let next = format!("Next: `postern plugin install {name}.wasm`, and `postern plugin activate {name}`.");
+    text.replace(POINTER, &next).replace(example, name).replace(&underscores(example), &underscores(name))
 }
 
 fn write(file: &Path, text: &str) -> anyhow::Result<()> {
@@ -154,6 +158,7 @@ mod tests {
             for (file, _) in language.files() {
                 let text = fs::read_to_string(folder.join(file)).unwrap();
                 assert!(!text.contains(language.example()), "{language:?} {file}");
+                assert!(!text.contains("](../"), "{language:?} {file} points to what is not there");
             }
             let told = new("my-own", language, "classify", Some(folder)).unwrap_err();
             assert!(format!("{told:#}").contains("exists"), "{told:#}");

@@ -79,7 +79,7 @@ fn run(component: &Path, cases: &Cases) -> anyhow::Result<(Arc<Plugin>, Vec<Ran>
         let database = Database::open(&url, home.path()).await?;
         let keyring = Keyring::open_or_create(&home.path().join("master.key"))?;
         let host = Host { database: database.clone(), keyring };
-        let settings = RuntimeConfig { cache: home.path().join("cache"), signers: None };
+        let settings = RuntimeConfig { cache: home.path().join("cache"), signers: None, gives_way: false };
         let policy = move |_: &str| PluginPolicy {
             grants: postern_guest::GRANTABLE.iter().map(|name| (*name).to_owned()).collect(),
             keys: vec!["test".to_owned(), "token".to_owned()],

@@ -80,7 +80,7 @@ async fn slots(component: &Path, folder: &Path) -> Result<Slots> {
     let database = Database::open(&url, folder).await?;
     let keyring = Keyring::from_material(&"00".repeat(32), "bench")?;
     let runtime = Runtime::new(
-        RuntimeConfig { cache: folder.join("cache"), signers: None },
+        RuntimeConfig { cache: folder.join("cache"), signers: None, gives_way: false },
         Host { database, keyring },
     )?;
     let policy =
