@@ -237,7 +237,8 @@ impl PluginVerb {
             PluginVerb::Record { name, to, calls, secs } => {
                 let which = RecordCalls { calls, secs };
                 let file = cases::create(&to)?;
-                let recorded: Cases = server.ask(Method::POST, &path(&name, "/record"), Some(&which)).await?;
+                let recorded = server.ask(Method::POST, &path(&name, "/record"), Some(&which)).await;
+                let recorded: Cases = recorded.inspect_err(|_| drop(fs::remove_file(&to)))?;
                 cases::write(file, &recorded)?;
                 print::line(&format!("{} calls in {}", recorded.cases.len(), to.display()))
             }

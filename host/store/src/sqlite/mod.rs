@@ -22,8 +22,10 @@ const READERS: u32 = 4;
 /// Pages (4 KiB) in the log before it is copied into the file: 64 MiB. At SQLite's usual 1000 a busy
 /// store would sync the file ten times a second for nothing.
 const CHECKPOINT_PAGES: &str = "16384";
-/// Bytes of the page cache of one connection, in KiB and negative as SQLite wants it.
-const CACHE: &str = "-16384";
+/// Page cache of the writer and of each reader, in KiB and negative as SQLite wants it. There are five connections
+/// to each file, and a file for the host and each plugin: what is not in here is in the kernel's cache, once for all.
+const WRITER_CACHE: &str = "-4096";
+const READER_CACHE: &str = "-1024";
 
 /// What a file says of itself, read without changing anything in it.
 #[derive(Debug)]
@@ -82,12 +84,12 @@ impl File {
             .synchronous(SqliteSynchronous::Full)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("journal_size_limit", (128 << 20).to_string())
-            .pragma("cache_size", CACHE)
+            .pragma("cache_size", WRITER_CACHE)
             .pragma("temp_store", "MEMORY");
         let readers = plain
             .read_only(true)
             .pragma("query_only", "ON")
-            .pragma("cache_size", CACHE)
+            .pragma("cache_size", READER_CACHE)
             .pragma("temp_store", "MEMORY");
         let file = Self {
             path: path.to_owned(),

@@ -96,9 +96,10 @@ impl Servers {
 const LIMITS: &str = "login_per_address_per_minute = 100000\nconnections_per_address = 50000\n\
     connects_per_address_per_second = 100000\ninstructions_per_terminal_per_hour = 100000\n";
 
-/// policies/bench.toml, where anybody may ask any terminal, and terminals may stay.
+/// policies/default.toml, by whose rights a terminal on plain is sent commands and instructions and nothing else;
+/// here anybody may ask any terminal, and terminals may stay.
 fn policy_text(root: &Path, manner: Manner) -> Result<String> {
-    let file = root.join("policies/bench.toml");
+    let file = root.join("policies/default.toml");
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     // One who asks the whole fleet: otherwise a member of as many groups as there are terminals.
     let mut changed = replaced(&text, "\"cmd/{group}/ask\"", "\"cmd/+/ask\"")?;
@@ -109,6 +110,6 @@ fn policy_text(root: &Path, manner: Manner) -> Result<String> {
 }
 
 fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
-    ensure!(text.contains(from), "policies/bench.toml does not say {from}");
+    ensure!(text.contains(from), "policies/default.toml does not say {from}");
     Ok(text.replace(from, to))
 }

@@ -24,7 +24,7 @@ pub(super) fn options(options: &Options) -> String {
          - rounds: {rounds} of {commands} commands by each way.{built}\n\
          - time: a day takes {day_secs} s where bytes are counted, {memory_day_secs} s where memory is. Postern tells a \
          terminal to go back a second after its command, the least that it knows: {:.0} and {:.0} minutes of such a day.\n\
-         - policy: policies/bench.toml with anybody allowed to ask any terminal; SQLite with WAL and synchronous=FULL.\n\
+         - policy: policies/default.toml with anybody allowed to ask any terminal; SQLite with WAL and synchronous=FULL.\n\
          - allocators: Postern jemalloc; mosquitto glibc's malloc.\n",
         1_440.0 / day_secs,
         1_440.0 / memory_day_secs,
