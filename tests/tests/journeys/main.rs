@@ -31,6 +31,7 @@ mod plugin_languages;
 mod plugin_life;
 mod plugin_load;
 mod plugin_swaps;
+mod plugin_trials;
 mod plugins_fail;
 mod postgres;
 mod presence;

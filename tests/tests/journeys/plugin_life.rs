@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 use postern_tests::{Postern, Session, Settings, body, guest_file, patiently};
 use serde_json::Value;
 
-const CLASSIFY: &str = "classify-topic";
+pub(crate) const CLASSIFY: &str = "classify-topic";
 
-fn default_plugin(name: &str) -> PathBuf {
+pub(crate) fn default_plugin(name: &str) -> PathBuf {
     postern_tests::root().join(format!("target/plugins/{name}.wasm"))
 }
 
 /// The same plugin in other bytes: a custom section at its end.
-fn another_build(file: &Path, mark: u8) -> Vec<u8> {
+pub(crate) fn another_build(file: &Path, mark: u8) -> Vec<u8> {
     let mut bytes = fs::read(file).unwrap();
     bytes.extend([0, 3, 1, b'v', mark]);
     bytes
 }
 
 /// A server with a plugin folder of its own, and the test guest that says who sends granted what it imports.
-async fn start(change: impl FnOnce(&mut Settings)) -> Postern {
+pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Postern {
     Postern::start(|settings| {
         settings.plugin(CLASSIFY, &default_plugin(CLASSIFY));
         settings.policy("plugins.rogue-classify.grants", vec!["log", "config"]);
@@ -36,7 +36,7 @@ fn folder(postern: &Postern) -> PathBuf {
     postern.folder().join("plugins")
 }
 
-fn drop_in(postern: &Postern, name: &str, bytes: &[u8]) {
+pub(crate) fn drop_in(postern: &Postern, name: &str, bytes: &[u8]) {
     fs::write(folder(postern).join(format!("{name}.wasm")), bytes).unwrap();
 }
 
@@ -65,7 +65,7 @@ async fn comes_to(postern: &Postern, name: &str, state: &str) -> Value {
 }
 
 /// What `plugin …` says when it is refused: one line.
-async fn refused(postern: &Postern, words: &[&str]) -> String {
+pub(crate) async fn refused(postern: &Postern, words: &[&str]) -> String {
     let output = postern.cli(words).await;
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{words:?}: {told}");
@@ -73,7 +73,7 @@ async fn refused(postern: &Postern, words: &[&str]) -> String {
     told
 }
 
-async fn told_to_bob(from: &mut Session, bob: &mut Session, id: &str) -> String {
+pub(crate) async fn told_to_bob(from: &mut Session, bob: &mut Session, id: &str) -> String {
     from.send("bob", id, "hello").await;
     body(&bob.message().await).to_owned()
 }
@@ -383,102 +383,8 @@ async fn c3_only_signed_plugins_are_taken_when_the_policy_requires_it() {
 }
 
 /// A verb that needs no server.
-fn run(words: &[&str]) -> String {
+pub(crate) fn run(words: &[&str]) -> String {
     let output = std::process::Command::new(postern_tests::program()).args(words).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Sends until a shadow has compared so many calls.
-async fn compared(
-    postern: &Postern,
-    name: &str,
-    alice: &mut Session,
-    bob: &mut Session,
-    least: u64,
-) -> Value {
-    let found = async {
-        for n in 0.. {
-            told_to_bob(alice, bob, &format!("{name}-{least}-{n}")).await;
-            let found = postern.json(&["plugin", "shadow", name]).await;
-            if found["compared"].as_u64().unwrap() >= least {
-                return found;
-            }
-        }
-        Value::Null
-    };
-    patiently("the calls in the shadow", found).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn c3_a_candidate_in_the_shadow_is_compared_and_not_used() {
-    let postern = start(|_| {}).await;
-    let (mut alice, mut bob) = (postern.session("alice", "phone").await, postern.session("bob", "pc").await);
-    drop_in(&postern, CLASSIFY, &another_build(&default_plugin(CLASSIFY), 1));
-    drop_in(&postern, "rogue-classify", &fs::read(guest_file("rogue-classify")).unwrap());
-    for name in [CLASSIFY, "rogue-classify"] {
-        postern.done(&["plugin", "shadow", name, "--start", "--every", "1"]).await;
-    }
-    let same = compared(&postern, CLASSIFY, &mut alice, &mut bob, 5).await;
-    assert_eq!((&same["alike"], &same["failed"], &same["shed"]), (&same["compared"], &0.into(), &0.into()));
-    assert!(same["candidate_ns"].as_u64().unwrap() > 0 && same["served_ns"].as_u64().unwrap() > 0, "{same}");
-    let other = compared(&postern, "rogue-classify", &mut alice, &mut bob, 5).await;
-    assert_eq!(other["alike"], 0);
-    let difference = other["differences"][0].as_str().unwrap();
-    assert!(difference.contains("im/u/bob/alice: serves"), "{difference}");
-    assert_eq!(told_to_bob(&mut alice, &mut bob, "last").await, "hello", "its answers are not used");
-    postern.done(&["plugin", "shadow", CLASSIFY, "--stop"]).await;
-    for (words, why) in [
-        (["plugin", "shadow", CLASSIFY].as_slice(), "in nobody's shadow"),
-        (&["plugin", "shadow", "store-sql", "--start"], "calls of the role store have effects"),
-        (&["plugin", "shadow", "nothing", "--start"], "there is no such file"),
-    ] {
-        let told = refused(&postern, words).await;
-        assert!(told.contains(why), "{told}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn c3_recorded_calls_are_replayed_without_a_server() {
-    let postern = start(|_| {}).await;
-    let (mut alice, mut bob) = (postern.session("alice", "phone").await, postern.session("bob", "pc").await);
-    let file = postern.folder().join("calls.toml").display().to_string();
-    let words = ["plugin", "record", CLASSIFY, "--to", &file, "--calls", "5"];
-    let recording = postern.cli(&words);
-    let talking = async {
-        for n in 0.. {
-            told_to_bob(&mut alice, &mut bob, &format!("m{n}")).await;
-        }
-    };
-    tokio::select! {
-        () = talking => {}
-        recorded = patiently("the record", recording) => {
-            assert!(String::from_utf8_lossy(&recorded.stdout).contains("5 calls in"), "{recorded:?}");
-        }
-    }
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "messages are in it");
-    let good = default_plugin(CLASSIFY).display().to_string();
-    assert!(run(&["plugin", "replay", &file, "--with", &good]).contains("5 calls, none different"));
-    let rogue = guest_file("rogue-classify").display().to_string();
-    let mut replay = std::process::Command::new(postern_tests::program());
-    let output = replay.args(["plugin", "replay", &file, "--with", &rogue]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.lines().count() >= 5 && told.contains("classify.classify"), "{told}");
-    // What is there is not written over, and what has secrets is not recorded.
-    assert!(
-        !postern.cli(&["plugin", "record", CLASSIFY, "--to", &file, "--secs", "1"]).await.status.success()
-    );
-    let other = postern.folder().join("other.toml").display().to_string();
-    let told = refused(&postern, &["plugin", "record", "token-hmac", "--to", &other, "--secs", "1"]).await;
-    assert!(!Path::new(&other).exists());
-    assert!(told.contains("only calls of classify and encrypt are recorded"), "{told}");
-}
-
-#[test]
-fn authors_test_a_component_without_a_server() {
-    let cases = postern_tests::root().join("plugins/classify-topic/tests/cases.toml");
-    let (component, cases) = (default_plugin(CLASSIFY).display().to_string(), cases.display().to_string());
-    let told = run(&["plugin", "test", &component, "--cases", &cases]);
-    assert!(told.contains("ok    a message to a colleague") && told.contains("none wrong"), "{told}");
 }

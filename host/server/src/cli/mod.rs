@@ -4,6 +4,7 @@ mod author;
 mod cases;
 mod client;
 mod commands;
+mod plugin_log;
 mod plugins;
 mod print;
 mod signing;

@@ -14,14 +14,15 @@ use postern_guest::{MAX_COMPONENT_MIB, cases::Cases};
 use super::{
     author, cases,
     client::AdminClient,
+    plugin_log,
     print::{self, printable},
     signing,
 };
 use crate::admin::{
     path_segment,
     wire::{
-        ActivatePlugin, BeginShadow, GenerationView, LogPage, LogView, PluginDetail, PluginView, RecordCalls,
-        ReportView, ShadowView,
+        ActivatePlugin, BeginShadow, GenerationView, PluginDetail, PluginView, RecordCalls, ReportView,
+        ShadowView,
     },
 };
 
@@ -224,7 +225,9 @@ impl PluginVerb {
             PluginVerb::Remove { name } => done(server, Method::DELETE, &name, "", "removed").await,
             PluginVerb::Pause { name } => done(server, Method::POST, &name, "/pause", "paused").await,
             PluginVerb::Resume { name } => done(server, Method::POST, &name, "/resume", "serves again").await,
-            PluginVerb::Logs { name, level, follow } => logs(server, &name, level.as_deref(), follow).await,
+            PluginVerb::Logs { name, level, follow } => {
+                plugin_log::print(server, &name, level.as_deref(), follow).await
+            }
             PluginVerb::Shadow { name, start, stop, every } => {
                 let path = path(&name, "/shadow");
                 let found: ShadowView = match (start, stop) {
@@ -251,7 +254,7 @@ impl PluginVerb {
     }
 }
 
-fn path(name: &str, verb: &str) -> String {
+pub(super) fn path(name: &str, verb: &str) -> String {
     format!("/v1/plugins/{}{verb}", path_segment(name))
 }
 
@@ -377,28 +380,4 @@ fn report(found: &ReportView, json: bool) -> anyhow::Result<()> {
     }
     print::line(&format!("checked  in {} ms", found.took_ms))?;
     found.reasons.iter().try_for_each(|reason| print::line(&format!("wrong    it {}", printable(reason))))
-}
-
-async fn logs(server: &AdminClient, name: &str, level: Option<&str>, follow: bool) -> anyhow::Result<()> {
-    let level = level.map(|level| format!("&level={}", path_segment(level))).unwrap_or_default();
-    let mut after = 0;
-    loop {
-        let wait = follow && after > 0;
-        let page: LogPage =
-            server.get(&path(name, &format!("/logs?after={after}&wait={wait}{level}"))).await?;
-        for LogView { seq, at, level, text } in &page.lines {
-            after = after.max(*seq);
-            if server.json {
-                print::line(&serde_json::to_string(
-                    &serde_json::json!({ "seq": seq, "at": at, "level": level, "text": text }),
-                )?)?;
-            } else {
-                print::line(&format!("{} {level:5} {}", print::time(*at), printable(text)))?;
-            }
-        }
-        if !follow {
-            return Ok(());
-        }
-        after = after.max(1); // from now on it waits
-    }
 }

@@ -132,7 +132,8 @@ impl Life {
         let pinned = Pinned { name: name.to_owned(), digest: Digest::new(plugin.digest()) };
         let (components, digest) = (self.components.clone(), pinned.digest.clone());
         let kept = tokio::task::spawn_blocking(move || components.put(&digest, &source)).await;
-        kept.map_err(std::io::Error::other).flatten().map_err(|error| self.not_kept(error))?;
+        let not_kept = |error| Refused::Failed(PluginError::NotKept { folder: self.dir.clone(), error });
+        kept.map_err(std::io::Error::other).flatten().map_err(not_kept)?;
 
         // Held from here on only: compiling takes its time, and a way back must not wait for it.
         let mut state = self.state.lock().await;
@@ -389,10 +390,6 @@ impl Life {
             before,
             until,
         });
-    }
-
-    fn not_kept(&self, error: std::io::Error) -> Refused {
-        Refused::Failed(PluginError::NotKept { folder: self.dir.clone(), error })
     }
 }
 
