@@ -109,7 +109,12 @@ async fn all(ctx: &Ctx) -> Vec<PluginView> {
             None => all.push(view(&plugin, &[role], "previous")),
         }
     }
-    all.extend(life.candidates.all().iter().map(candidate_view));
+    // What serves, or has served, is no candidate, though its file was tried out while it did not.
+    let candidates: Vec<PluginView> = life.candidates.all().iter().map(candidate_view).collect();
+    let is_known =
+        |it: &PluginView| all.iter().any(|known| known.name == it.name && known.digest == it.digest);
+    let (_, offered): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_known);
+    all.extend(offered);
     all
 }
 
