@@ -103,6 +103,9 @@ fn policy_text(root: &Path, manner: Manner) -> Result<String> {
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     // One who asks the whole fleet: otherwise a member of as many groups as there are terminals.
     let mut changed = replaced(&text, "\"cmd/{group}/ask\"", "\"cmd/+/ask\"")?;
+    // By plain links, too, which are all that the generator's askers have.
+    let own = "\"cmd/{user}/query\", \"cmd/{user}/result\"]";
+    changed = replaced(&changed, own, &own.replace(']', ", \"cmd/+/ask\"]"))?;
     if manner == Manner::Stays {
         changed = replaced(&changed, "idle_min_secs = 30 ", "idle_min_secs = 604_800 ")?;
     }
