@@ -31,66 +31,52 @@ pub struct TerminalAccount {
     pub tls_start_bytes: u64,
 }
 
-const COLUMNS: &str = "plain_ms, tls_ms, plain_bytes, tls_bytes, plain_segments, switches, switch_bytes,
-    full_handshakes, resumed_handshakes, plain_start_bytes, tls_start_bytes";
+/// The columns, each a field of the same name, in one order everywhere.
+macro_rules! columns {
+    ($first:ident $(, $field:ident)*) => {
+        const COLUMNS: &str = concat!(stringify!($first) $(, ", ", stringify!($field))*);
+
+        impl TerminalAccount {
+            fn numbers(&self) -> [u64; COUNT] {
+                [self.$first $(, self.$field)*]
+            }
+
+            fn of([$first $(, $field)*]: [u64; COUNT]) -> Self {
+                TerminalAccount { $first $(, $field)* }
+            }
+        }
+    };
+}
+
+/// How many there are.
+const COUNT: usize = 11;
+
+columns!(
+    plain_ms,
+    tls_ms,
+    plain_bytes,
+    tls_bytes,
+    plain_segments,
+    switches,
+    switch_bytes,
+    full_handshakes,
+    resumed_handshakes,
+    plain_start_bytes,
+    tls_start_bytes
+);
 
 impl TerminalAccount {
     /// Adds what came later.
     pub fn add(&mut self, later: &TerminalAccount) {
         let latest = |now: u64, later: u64| if later == 0 { now } else { later };
         let TerminalAccount { plain_start_bytes, tls_start_bytes, .. } = *self;
-        let sums = std::array::from_fn(|n| {
-            let [now, later] = [self.numbers(), later.numbers()].map(|it| it.get(n).copied());
-            now.unwrap_or_default().saturating_add(later.unwrap_or_default())
-        });
+        let mut sums = self.numbers();
+        for (sum, later) in sums.iter_mut().zip(later.numbers()) {
+            *sum = sum.saturating_add(later);
+        }
         *self = Self::of(sums);
         self.plain_start_bytes = latest(plain_start_bytes, later.plain_start_bytes);
         self.tls_start_bytes = latest(tls_start_bytes, later.tls_start_bytes);
-    }
-
-    fn numbers(&self) -> [u64; 11] {
-        [
-            self.plain_ms,
-            self.tls_ms,
-            self.plain_bytes,
-            self.tls_bytes,
-            self.plain_segments,
-            self.switches,
-            self.switch_bytes,
-            self.full_handshakes,
-            self.resumed_handshakes,
-            self.plain_start_bytes,
-            self.tls_start_bytes,
-        ]
-    }
-
-    fn of(numbers: [u64; 11]) -> Self {
-        let [
-            plain_ms,
-            tls_ms,
-            plain_bytes,
-            tls_bytes,
-            plain_segments,
-            switches,
-            switch_bytes,
-            full_handshakes,
-            resumed_handshakes,
-            plain_start_bytes,
-            tls_start_bytes,
-        ] = numbers;
-        TerminalAccount {
-            plain_ms,
-            tls_ms,
-            plain_bytes,
-            tls_bytes,
-            plain_segments,
-            switches,
-            switch_bytes,
-            full_handshakes,
-            resumed_handshakes,
-            plain_start_bytes,
-            tls_start_bytes,
-        }
     }
 }
 
