@@ -47,7 +47,7 @@ impl std::str::FromStr for LogLevel {
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// Greater than that of all before it, of whatever plugin.
+    /// Greater than that of all before it, of the same plugin.
     pub seq: u64,
     /// In ms since the Unix epoch.
     pub at: u64,

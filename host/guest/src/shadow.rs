@@ -56,7 +56,7 @@ impl Shadow {
     ///
     /// # Errors
     ///
-    /// It fills no pure role.
+    /// It does not fill a role that it says it fills, or the system gives no thread.
     pub fn begin(plugin: Arc<Plugin>, slots: &Slots, every: u64) -> Result<Shadow, ActivateError> {
         let candidate = Slots::aside();
         let findings: Arc<Mutex<(Findings, VecDeque<String>)>> = Arc::default();

@@ -1,5 +1,5 @@
 //! Copies of live calls of the pure roles, for those who record them or try a candidate on them. They cost
-//! nothing while nobody watches, and are dropped rather than waited for.
+//! a look at a flag while nobody watches, and are dropped rather than waited for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,6 +1,7 @@
 //! The life of plugins: loaded, checked, swapped, gone back from, while everything runs (C2, C3).
 //!
-//! A change is written down before it is done: what a restart finds is what served, or was about to.
+//! What begins to serve is written down before it does: what a restart finds is what served, or was about to. A
+//! way back is gone first and written down then, since what fails does harm meanwhile.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -299,7 +300,7 @@ impl Life {
         state.ready.iter().map(|(role, plugin)| (*role, plugin.clone())).collect()
     }
 
-    /// The roles that an operator has activated a plugin for.
+    /// The roles whose plugin is on record: activated, or kept when its file changed or went.
     pub async fn activated(&self) -> BTreeSet<Role> {
         let state = self.state.lock().await;
         let activated = state.record.roles.iter().filter(|(_, served)| served.active.is_some());
