@@ -130,14 +130,14 @@ impl Life {
         if roles.contains(&Role::Token) {
             check_anonymous(&plugin, &self.public).await.map_err(|e| Refused::Conflict(e.to_string()))?;
         }
+        // Held from here on only: compiling takes its time, and a way back must not wait for it. But what is kept and
+        // not on record yet must not be there when another change forgets what no record names.
+        let mut state = self.state.lock().await;
         let pinned = Pinned { name: name.to_owned(), digest: Digest::new(plugin.digest()) };
         let (components, digest) = (self.components.clone(), pinned.digest.clone());
         let kept = tokio::task::spawn_blocking(move || components.put(&digest, &source)).await;
         let not_kept = |error| Refused::Failed(PluginError::NotKept { folder: self.dir.clone(), error });
         kept.map_err(std::io::Error::other).flatten().map_err(not_kept)?;
-
-        // Held from here on only: compiling takes its time, and a way back must not wait for it.
-        let mut state = self.state.lock().await;
         let is_new = roles
             .iter()
             .any(|role| self.slots.info(*role).is_none_or(|info| info.plugin.digest() != plugin.digest()));
