@@ -146,6 +146,9 @@ impl Commands {
             }
         }
         let later: Vec<_> = std::mem::take(&mut *self.links.accounts.0.lock()).into_iter().collect();
+        if later.is_empty() {
+            return;
+        }
         if let Err(e) = self.store.add_to_accounts(&later).await {
             warn!(error = %e, "accounts of terminals");
             later.iter().for_each(|(terminal, account)| self.links.accounts.add(terminal, account));
@@ -157,13 +160,17 @@ impl Commands {
     /// # Errors
     /// [`SqlError`].
     pub async fn account(&self, terminal: &str) -> Result<Option<AccountView>, SqlError> {
+        Ok(self.known(terminal).await?.map(AccountView::from))
+    }
+
+    async fn known(&self, terminal: &str) -> Result<Option<TerminalAccount>, SqlError> {
         let mut known = self.store.account(terminal).await?;
         let unwritten = self.links.accounts.0.lock().get(terminal).copied();
         let live = self.links.of(terminal).map(|it| live(&it));
         for later in [unwritten, live].into_iter().flatten() {
             known.get_or_insert_default().add(&later);
         }
-        Ok(known.map(AccountView::from))
+        Ok(known)
     }
 
     /// The same of all terminals: the links of this node until now, those of others as written down.
@@ -181,10 +188,7 @@ impl Commands {
 
     /// What a ping and a switch of this terminal weigh, as its own links have shown.
     pub(super) async fn weights(&self, terminal: &Terminal) -> Result<Weights, SqlError> {
-        let mut known = self.store.account(&terminal.user).await?.unwrap_or_default();
-        let unwritten = self.links.accounts.0.lock().get(&terminal.user).copied();
-        unwritten.iter().for_each(|later| known.add(later));
-        known.add(&live(terminal));
+        let known = self.known(&terminal.user).await?.unwrap_or_default();
         let header = terminal.meter.lock().seen.header;
         Ok(Weights::of(header, known.plain_start_bytes, known.tls_start_bytes))
     }
