@@ -149,13 +149,14 @@ async fn try_out(life: &Life, audit: &Audit, path: &Path, dropped_in: bool) {
     }
     let candidate = Candidate { path: path.to_owned(), report: life.examine(path, source).await };
     let (name, wrong) = (candidate.name(), candidate.wrong());
+    let has_passed = wrong.is_none();
     life.candidates.put(candidate);
     match wrong {
         Some(wrong) => warn!(wrong, "a plugin file does not pass"),
         None if dropped_in => info!(plugin = name, file = %path.display(), "a plugin can be activated"),
         None => {}
     }
-    if dropped_in && life.policy.activation.auto_activate && life.candidates.has_passed(path) {
+    if dropped_in && has_passed && life.policy.activation.auto_activate {
         let act = match audit.begin("server", "plugin.activate", &name, "auto_activate").await {
             Ok(act) => act,
             Err(e) => return tracing::error!(error = %e, "audit log"),
@@ -167,12 +168,6 @@ async fn try_out(life: &Life, audit: &Audit, path: &Path, dropped_in: bool) {
                 act.end("failed", &refused.to_string()).await;
             }
         }
-    }
-}
-
-impl Candidates {
-    fn has_passed(&self, path: &Path) -> bool {
-        self.0.lock().get(path).is_some_and(|candidate| candidate.wrong().is_none())
     }
 }
 
