@@ -108,7 +108,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         slots: slots.clone(),
         policy,
         roles: config.roles,
-        dir: config.plugin_dir.clone(),
+        folders: plugins::Folders::of(&config),
         components,
         file: data.activations(),
         public: bound.addresses(),

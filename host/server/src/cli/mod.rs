@@ -4,6 +4,7 @@ mod author;
 mod cases;
 mod client;
 mod commands;
+mod health;
 mod plugin_log;
 mod plugins;
 mod print;
@@ -39,7 +40,7 @@ pub struct Cli {
 #[derive(Debug, clap::Args)]
 struct Options {
     /// The config file; verbs find the server by it
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = crate::config::FILE)]
     config: Option<PathBuf>,
     /// The server's admin listener: `unix:PATH` or `host:port`
     #[arg(long, global = true, value_name = "ADDRESS")]
@@ -76,6 +77,8 @@ enum Verb {
     Token(TokenVerb),
     /// How the server is
     Status,
+    /// Whether the server lives: asks its health listener, for probes
+    Health,
 }
 
 impl Cli {
@@ -89,17 +92,21 @@ impl Cli {
             Verb::Plugin(verb) if verb.is_local() => return verb.apply_locally(self.options.json),
             _ => {}
         }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        if let Verb::Health = self.verb {
+            let at = health::address(self.options.config.as_deref(), std::env::vars_os())?;
+            return runtime.block_on(health::ask(&at, self.options.json));
+        }
         let target = Target::find(
             self.options.admin.as_deref(),
             self.options.config.as_deref(),
             self.options.ca.as_deref(),
             std::env::vars_os(),
         )?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let client = AdminClient::new(target, self.options.json);
         runtime.block_on(async {
             match self.verb {
-                Verb::Serve => Ok(()),
+                Verb::Serve | Verb::Health => Ok(()),
                 Verb::Plugin(verb) => verb.apply(&client).await,
                 Verb::Client(verb) => verb.apply(&client).await,
                 Verb::Command(verb) => verb.apply(&client).await,

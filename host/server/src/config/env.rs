@@ -13,6 +13,8 @@ use super::{
 };
 
 const PREFIX: &str = "POSTERN_";
+/// Names the config file, as `--config` does: no key.
+pub const FILE: &str = "POSTERN_CONFIG";
 
 /// What the text of a variable is read as. The type is told by the key, not guessed from the text:
 /// a master key of digits is still text.
@@ -42,6 +44,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("bus.url", Kind::Text),
     ("websocket.origins", Kind::List),
     ("plugins.dir", Kind::Text),
+    ("plugins.defaults", Kind::Text),
     ("tls.certificate", Kind::Text),
     ("tls.key", Kind::Text),
     ("admin.token", Kind::Text),
@@ -76,7 +79,7 @@ impl Environment {
         let mut values = Dict::new();
         for (name, value) in vars {
             let name = name.to_string_lossy();
-            if !name.starts_with(PREFIX) {
+            if !name.starts_with(PREFIX) || name == FILE {
                 continue;
             }
             let Some((key, kind)) = keys().find(|(key, _)| variable(key) == name) else {

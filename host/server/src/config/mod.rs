@@ -23,7 +23,7 @@ use postern_guest::Keyring;
 use zeroize::Zeroizing;
 
 pub use address::{AdminAddress, HostPort};
-pub use env::Environment;
+pub use env::{Environment, FILE};
 pub use error::{ConfigError, Origin};
 pub use limits::Limits;
 pub use origins::Origins;
@@ -111,6 +111,8 @@ pub struct Config {
     pub bus_url: Option<String>,
     /// Where `NAME.wasm` are. Default `target/plugins`.
     pub plugin_dir: PathBuf,
+    /// Where those are that came with the program: taken for a name that `plugin_dir` has not. Default none.
+    pub plugin_defaults: Option<PathBuf>,
     /// The policy file. Default `policies/default.toml`.
     pub policy: PathBuf,
     /// Default both.
@@ -272,6 +274,7 @@ impl Source<'_> {
             store_url: self.store_url(raw.store.url, &data)?,
             bus_url: raw.bus.url.map(|url| self.filled("bus.url", url)).transpose()?,
             plugin_dir: raw.plugins.dir.unwrap_or_else(|| "target/plugins".into()),
+            plugin_defaults: raw.plugins.defaults,
             policy: raw.policy.unwrap_or_else(|| "policies/default.toml".into()),
             roles: self.roles(raw.roles)?,
             tls: self.tls(raw.tls.certificate, raw.tls.key)?,

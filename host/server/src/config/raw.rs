@@ -53,6 +53,7 @@ pub(super) struct RawWebSocket {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawPlugins {
     pub dir: Option<PathBuf>,
+    pub defaults: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

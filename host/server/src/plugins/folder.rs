@@ -3,17 +3,16 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use postern_guest::{LoadError, Report, Role, read_component};
 use tracing::{info, warn};
 
-use super::{kept::Digest, life::Life, name_mismatch};
+use super::{folders::Stamp, kept::Digest, life::Life, name_mismatch};
 use crate::audit::Audit;
 
 /// How often the folder is looked at. A file that is the same twice has been copied to its end.
@@ -71,13 +70,6 @@ impl Candidates {
     }
 }
 
-/// Tells one state of a file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    len: u64,
-    changed: Option<SystemTime>,
-}
-
 /// A file as the watch knows it.
 #[derive(Clone, Copy)]
 struct Known {
@@ -95,9 +87,11 @@ pub async fn watch(life: Arc<Life>, audit: Audit) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for look in 0_u64.. {
         interval.tick().await;
-        let dir = life.dir.clone();
+        let folders = life.folders.clone();
         // A folder that cannot be read now is not an empty one.
-        let Ok(Ok(files)) = tokio::task::spawn_blocking(move || stamps(&dir)).await else { continue };
+        let Ok(Ok(files)) = tokio::task::spawn_blocking(move || folders.stamps()).await else { continue };
+        // The same ones each time.
+        let files: BTreeMap<_, _> = files.into_iter().take(MOST).collect();
         life.candidates.keep_only(&files);
         for path in known.keys().filter(|path| !files.contains_key(*path)) {
             pin(&life, path).await;
@@ -169,22 +163,4 @@ async fn try_out(life: &Life, audit: &Audit, path: &Path, dropped_in: bool) {
             }
         }
     }
-}
-
-/// The plugin files of a folder.
-fn stamps(dir: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(e) => return Err(e),
-    };
-    let stamp = |entry: fs::DirEntry| {
-        let path = entry.path();
-        let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
-        let is_plugin = path.extension().is_some_and(|extension| extension == "wasm");
-        is_plugin.then(|| (path, Stamp { len: metadata.len(), changed: metadata.modified().ok() }))
-    };
-    let all: BTreeMap<PathBuf, Stamp> = entries.flatten().filter_map(stamp).collect();
-    // The same ones each time.
-    Ok(all.into_iter().take(MOST).collect())
 }

@@ -12,13 +12,13 @@ use std::{
 };
 
 use postern_guest::{
-    Canary, Checked, LoadError, Part, Plugin, Role, Runtime, SlotInfo, Slots, is_plugin_name, read_component,
+    Canary, Checked, LoadError, Part, Plugin, Role, Runtime, SlotInfo, Slots, read_component,
 };
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use super::{
-    PluginError, activate, check_anonymous, check_name, file_of,
+    Folders, PluginError, activate, check_anonymous, check_name,
     folder::Candidates,
     kept::{Digest, Kept},
     probation::Probation,
@@ -41,8 +41,8 @@ pub struct Life {
     pub policy: Arc<Policy>,
     /// The node's.
     pub roles: NodeRoles,
-    /// Where `NAME.wasm` are dropped.
-    pub dir: PathBuf,
+    /// Where `NAME.wasm` are.
+    pub folders: Folders,
     /// The bytes of what serves.
     pub components: Kept,
     /// The record of activations.
@@ -96,7 +96,7 @@ pub struct Parts {
     pub slots: Arc<Slots>,
     pub policy: Arc<Policy>,
     pub roles: NodeRoles,
-    pub dir: PathBuf,
+    pub folders: Folders,
     pub components: Kept,
     pub file: PathBuf,
     pub public: Vec<(ListenerName, SocketAddr)>,
@@ -107,10 +107,10 @@ pub struct Parts {
 impl Life {
     /// Goes on from what a start found.
     pub fn new(parts: Parts) -> Self {
-        let Parts { runtime, slots, policy, roles, dir, components, file, public, record, ready } = parts;
+        let Parts { runtime, slots, policy, roles, folders, components, file, public, record, ready } = parts;
         let state = Mutex::new(State { record, ready, probation: Vec::new() });
         let (candidates, shadows) = Default::default();
-        Life { runtime, slots, policy, roles, dir, components, file, public, candidates, shadows, state }
+        Life { runtime, slots, policy, roles, folders, components, file, public, candidates, shadows, state }
     }
 
     /// Loads `NAME.wasm` of the folder beside what serves, checks it, and only then swaps (C3); for a part of the
@@ -136,7 +136,8 @@ impl Life {
         let pinned = Pinned { name: name.to_owned(), digest: Digest::new(plugin.digest()) };
         let (components, digest) = (self.components.clone(), pinned.digest.clone());
         let kept = tokio::task::spawn_blocking(move || components.put(&digest, &source)).await;
-        let not_kept = |error| Refused::Failed(PluginError::NotKept { folder: self.dir.clone(), error });
+        let not_kept =
+            |error| Refused::Failed(PluginError::NotKept { folder: self.folders.own().to_owned(), error });
         kept.map_err(std::io::Error::other).flatten().map_err(not_kept)?;
         let is_new = roles
             .iter()
@@ -317,17 +318,6 @@ impl Life {
     /// It could not be gone back from: nobody looks at it any more.
     pub(super) async fn leave_probation(&self, generation: u64) {
         self.state.lock().await.probation.retain(|probation| probation.generation != generation);
-    }
-
-    /// The file of a name.
-    ///
-    /// # Errors
-    /// It is no name.
-    pub fn file_of(&self, name: &str) -> Result<PathBuf, Refused> {
-        if is_plugin_name(name) {
-            return Ok(file_of(&self.dir, name));
-        }
-        Err(Refused::NotFound(format!("{name:?} is not a plugin name")))
     }
 
     /// The roles of this node that a plugin fills.

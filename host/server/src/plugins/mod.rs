@@ -1,8 +1,10 @@
 //! Which plugin serves a role: [`start`] from the policy and the [`record`] of activations, [`life`] while it
-//! runs, with [`probation`] after each change, and [`offered`] for what changes nothing that serves. [`folder`] watches what operators drop in, [`kept`] has the bytes
+//! runs, with [`probation`] after each change, and [`offered`] for what changes nothing that serves. [`folder`] watches what operators drop into their own of the
+//! [`folders`], [`kept`] has the bytes
 //! of what serves. [`trial`] runs candidates beside it.
 
 mod folder;
+mod folders;
 mod kept;
 mod life;
 mod offered;
@@ -26,6 +28,7 @@ use crate::{
 };
 
 pub use folder::{Candidate, watch as watch_folder};
+pub use folders::Folders;
 pub use kept::{Digest, Kept};
 pub use life::{Life, Parts, Refused, Serves};
 pub use probation::watch as watch_probation;
@@ -114,11 +117,6 @@ pub enum PluginError {
 /// What is wrong with a file that has another name than its plugin.
 fn name_mismatch(path: &Path, name: &str) -> String {
     format!("{}: holds the plugin `{name}`: call the file {name}.wasm", path.display())
-}
-
-/// The file of a plugin.
-pub fn file_of(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}.wasm"))
 }
 
 /// Whether a plugin is the one that its file's name promises.

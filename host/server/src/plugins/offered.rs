@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use postern_guest::{LoadError, Report, Role, read_component};
+use postern_guest::{LoadError, Report, Role, is_plugin_name, read_component};
 use tracing::info;
 
 use super::{
@@ -17,6 +17,19 @@ use super::{
 use crate::datadir::write_whole;
 
 impl Life {
+    /// The file of a name, in the folder that has it.
+    ///
+    /// # Errors
+    /// It is no name.
+    pub fn file_of(&self, name: &str) -> Result<PathBuf, Refused> {
+        named(name).map(|name| self.folders.file_of(name))
+    }
+
+    /// The file of a name in the operator's folder.
+    fn own_file(&self, name: &str) -> Result<PathBuf, Refused> {
+        named(name).map(|name| self.folders.own_file(name))
+    }
+
     /// Tries a component out and puts it into the folder, where it is a candidate.
     ///
     /// # Errors
@@ -27,7 +40,7 @@ impl Life {
         let Some(name) = report.name.clone().filter(|_| report.reasons.is_empty()) else {
             return Err(Refused::Unfit(LoadError { path: upload, reasons: report.reasons }.into()));
         };
-        let path = self.file_of(&name)?;
+        let path = self.own_file(&name)?;
         self.pin(&name).await?;
         let written = {
             let path = path.clone();
@@ -74,7 +87,7 @@ impl Life {
     /// # Errors
     /// It serves, or there is none.
     pub async fn remove(&self, name: &str) -> Result<(), Refused> {
-        let path = self.file_of(name)?;
+        let path = self.own_file(name)?;
         let mut state = self.state.lock().await;
         let infos = Role::ALL.into_iter().flat_map(|role| self.slots.infos(role));
         if let Some(serving) = infos.into_iter().find(|info| info.plugin.name() == name) {
@@ -125,6 +138,14 @@ impl Life {
             }
         }
         if found { Ok(()) } else { Err(Refused::NotFound(format!("no plugin {name:?} serves"))) }
+    }
+}
+
+fn named(name: &str) -> Result<&str, Refused> {
+    if is_plugin_name(name) {
+        Ok(name)
+    } else {
+        Err(Refused::NotFound(format!("{name:?} is not a plugin name")))
     }
 }
 

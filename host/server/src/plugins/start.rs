@@ -10,7 +10,7 @@ use postern_guest::{LoadError, Plugin, Role, Runtime, Slots, read_component};
 use tracing::warn;
 
 use super::{
-    PluginError, activate, check_name, file_of,
+    Folders, PluginError, activate, check_name,
     kept::{self, Digest, Kept},
     record::{Pinned, Record},
 };
@@ -46,12 +46,13 @@ impl Start {
         let file = DataDir::activations_of(&config.data);
         let record = Record::read(&file)?;
         let components = Kept::new(DataDir::components_of(&config.data));
+        let folders = Folders::of(config);
         let mut chosen: Vec<Chosen> = Vec::new();
         for (role, first) in policy.needed(config.roles)? {
             let pinned = record.of(role).and_then(|served| served.active.clone());
             let (name, path, digest, by) = match pinned {
                 Some(Pinned { name, digest }) => (name, components.path(&digest), Some(digest), &*file),
-                None => (first.to_owned(), file_of(&config.plugin_dir, first), None, policy.file()),
+                None => (first.to_owned(), folders.file_of(first), None, policy.file()),
             };
             if !path.is_file() {
                 return Err(PluginError::Missing { path, role, by: by.to_owned() });
