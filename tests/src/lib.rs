@@ -18,6 +18,7 @@
 )]
 
 mod by_key;
+mod container;
 mod http;
 mod not_run;
 mod person;
@@ -30,6 +31,7 @@ mod terminal;
 mod wire;
 
 pub use by_key::KeyPair;
+pub use container::{Container, Podman};
 pub use http::{Page, metric};
 pub use not_run::not_run;
 pub use person::{Device, Session, body, password};

@@ -135,7 +135,11 @@ impl Device {
     ) -> Session {
         let mut connect = self.connect(listener);
         change(&mut connect);
-        let mut peer = Peer::to(postern, listener).await;
+        self.sign_in_through(Peer::to(postern, listener).await, connect).await
+    }
+
+    /// Signs in on a link, wherever it leads; the server must accept.
+    pub async fn sign_in_through(&self, mut peer: Peer, connect: Connect) -> Session {
         let ack = peer.connect(connect).await.expect("CONNACK");
         assert_eq!(ack.reason, ReasonCode::Success, "sign-in of {}", self.user);
         self.session(peer, ack)

@@ -1,5 +1,5 @@
 //! Tasks of the workspace, in the order a newcomer meets them: `up`, `demo`, `test`, `bench`, `guards`,
-//! `plugins`.
+//! `plugins`, `image`.
 //!
 //! Each does all its set-up itself. `up`, `demo` and `test` build the whole workspace with the `dev`
 //! profile into the one target folder, so that what one of them has built the next one finds; `bench`
@@ -9,6 +9,7 @@ mod bench;
 mod demo;
 mod fuzz;
 mod guards;
+mod image;
 mod plugins;
 mod server;
 mod setup;
@@ -48,6 +49,8 @@ enum Task {
     Guards(guards::Options),
     /// Feed random packets and operations to the broker, for as long as you like
     Fuzz(fuzz::Options),
+    /// Build the container image with docker, podman or buildah
+    Image(image::Options),
     /// Build the default plugins into target/plugins
     Plugins {
         /// Also the guests that misbehave, into target/test-guests
@@ -80,6 +83,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Bench(options) => bench::run(&root, &options),
         Task::Guards(options) => guards::run(&root, &options),
         Task::Fuzz(options) => fuzz::run(&root, &options),
+        Task::Image(options) => image::run(&root, &options),
         Task::Plugins { test_guests, examples } => {
             let mut built = plugins::build_all(&root, test_guests)?;
             if examples {

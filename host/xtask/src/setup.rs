@@ -26,6 +26,13 @@ const PACKAGES: &[Package] = &[
     Package { name: "openssl", there: || sh::has("openssl") },
     Package { name: "python3", there: || sh::has("python3") },
     Package { name: "python3-venv", there: has_venv },
+    Package { name: "systemd", there: || sh::has("systemd-analyze") },
+    // For the container image.
+    Package { name: "podman", there: || sh::has("podman") },
+    Package { name: "runc", there: || sh::has("runc") },
+    Package { name: "containernetworking-plugins", there: || Path::new("/usr/lib/cni/bridge").is_file() },
+    Package { name: "iptables", there: || sh::has("iptables") },
+    Package { name: "debootstrap", there: || sh::has("debootstrap") },
 ];
 
 /// For plugins in C.
@@ -74,7 +81,7 @@ fn debian(packages: &[Package]) {
         println!("Missing for some tests; to install, type: sudo {by_hand}");
         return;
     }
-    println!("Installing Debian packages (up to 120 MB): {}", missing.join(" "));
+    println!("Installing Debian packages (up to 160 MB): {}", missing.join(" "));
     told(apt(&["update", "-qq"]).and_then(|()| {
         let mut words = vec!["install", "-y", "-qq", "--no-install-recommends"];
         words.extend(&missing);

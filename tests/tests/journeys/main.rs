@@ -23,6 +23,7 @@ mod guards_files;
 mod guards_order;
 mod guards_sign_in;
 mod history;
+mod image;
 mod imports;
 mod login;
 mod packets;
