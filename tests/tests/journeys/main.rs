@@ -15,6 +15,7 @@ mod conformance;
 mod crash;
 mod crash_sessions;
 mod delivery;
+mod deploy;
 mod early_data;
 mod enrol;
 mod foreign_clients;
