@@ -16,6 +16,7 @@ mod crash;
 mod crash_sessions;
 mod delivery;
 mod deploy;
+mod docs;
 mod early_data;
 mod enrol;
 mod foreign_clients;
