@@ -43,7 +43,7 @@ pub struct CommandRow {
 /// What came of an insertion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inserted {
-    /// It is new; its sequence number is set.
+    /// It is new; its sequence number is set, and the next one is for an instruction about it.
     New(CommandRow),
     /// It is the one that was asked for before under this key.
     Known(CommandRow),
@@ -66,6 +66,14 @@ impl std::fmt::Debug for Commands {
 const COLUMNS: &str = "id, terminal, requester, request_key, class, follow_ups, body, state, needs_tls,
     sequence, outcome, created_at, expires_at, updated_at";
 
+impl CommandRow {
+    /// A sequence number that was taken with the command's own, for the instruction that it may take.
+    #[must_use]
+    pub fn instruction_sequence(&self) -> u64 {
+        self.sequence + 1
+    }
+}
+
 impl Commands {
     pub(crate) fn new(own: Own) -> Self {
         Self { own }
@@ -82,7 +90,8 @@ impl Commands {
     pub async fn insert(&self, mut command: CommandRow, most: u32) -> Result<Inserted, SqlError> {
         let mut transaction = self.own.sql().begin(Access::Write).await?;
         // First, because it makes two requests for one terminal wait for each other.
-        command.sequence = next_sequence(&mut transaction, &command.terminal).await?;
+        // Two, in this one write: the instruction that it may take does not wait for a number of its own.
+        command.sequence = next_sequence(&mut transaction, &command.terminal, 2).await? - 1;
         let sql = format!("SELECT {COLUMNS} FROM command WHERE requester = $1 AND request_key = $2");
         let key = vec![command.requester.as_str().into(), command.request_key.as_str().into()];
         if let Some(known) = transaction.query(&sql, key).await?.into_iter().find_map(row) {
@@ -111,7 +120,7 @@ impl Commands {
     /// [`SqlError`].
     pub async fn sequence(&self, terminal: &str) -> Result<u64, SqlError> {
         let mut transaction = self.own.sql().begin(Access::Write).await?;
-        let sequence = next_sequence(&mut transaction, terminal).await?;
+        let sequence = next_sequence(&mut transaction, terminal, 1).await?;
         transaction.commit().await?;
         Ok(sequence)
     }
@@ -263,10 +272,11 @@ impl Commands {
     }
 }
 
-async fn next_sequence(transaction: &mut Transaction, terminal: &str) -> Result<u64, SqlError> {
-    let sql = "INSERT INTO terminal (id, sequence) VALUES ($1, 1)
-        ON CONFLICT (id) DO UPDATE SET sequence = terminal.sequence + 1 RETURNING sequence";
-    let rows = transaction.query(sql, vec![terminal.into()]).await?;
+/// Takes `count` numbers, and tells the last of them.
+async fn next_sequence(transaction: &mut Transaction, terminal: &str, count: i64) -> Result<u64, SqlError> {
+    let sql = "INSERT INTO terminal (id, sequence) VALUES ($1, $2)
+        ON CONFLICT (id) DO UPDATE SET sequence = terminal.sequence + $2 RETURNING sequence";
+    let rows = transaction.query(sql, vec![terminal.into(), Value::Integer(count)]).await?;
     rows.into_iter().find_map(number).ok_or_else(|| SqlError::Unavailable("no sequence number".to_owned()))
 }
 

@@ -100,8 +100,9 @@ impl Commands {
                 metrics::counter!("postern_commands_total", "state" => "accepted").increment(1);
                 self.tasks.spawn(self.tell(&command));
                 let (this, terminal) = (self.clone(), command.terminal.clone());
+                let sequence = command.instruction_sequence();
                 // The requester has its answer as soon as it is saved.
-                self.tasks.spawn(async move { this.look_after(&terminal).await });
+                self.tasks.spawn(async move { this.look_after(&terminal, sequence).await });
                 Ok(command)
             }
         }

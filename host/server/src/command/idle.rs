@@ -65,7 +65,7 @@ impl Commands {
         match terminal.idle_at.load(Ordering::Relaxed) {
             u64::MAX => {}
             idle_at if idle_at <= clock::now().0 => {
-                self.instruct(terminal, Transport::Plain, "no command needed TLS for a while").await;
+                self.instruct(terminal, Transport::Plain, "no command needed TLS for a while", None).await;
             }
             idle_at => self.links.look_at(idle_at, terminal),
         }

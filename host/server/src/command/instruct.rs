@@ -24,7 +24,14 @@ const PAUSE: (u64, u64) = (5_000, 300_000);
 
 impl Commands {
     /// Tells a terminal to come in through `to`, unless it was told and has some time left to do so.
-    pub(super) async fn instruct(self: &Arc<Self>, terminal: &Arc<Terminal>, to: Transport, why: &str) {
+    /// Numbered `sequence`, which nobody else was given, or else by a number that is taken now.
+    pub(super) async fn instruct(
+        self: &Arc<Self>,
+        terminal: &Arc<Terminal>,
+        to: Transport,
+        why: &str,
+        sequence: Option<u64>,
+    ) {
         let now = clock::now().0;
         let Some(order) = self.due_order(terminal, to, now) else { return };
         let most = self.limits.instructions_per_terminal_per_hour;
@@ -32,7 +39,10 @@ impl Commands {
             metrics::counter!("postern_refused_total", "reason" => "switch-rate").increment(1);
             return self.put_off(terminal, order, at);
         }
-        let numbered = self.store.sequence(&terminal.user).await;
+        let numbered = match sequence {
+            Some(sequence) => Ok(sequence),
+            None => self.store.sequence(&terminal.user).await,
+        };
         crash::point("instruction.numbered");
         let mut nonce = [0; 16];
         let (Ok(sequence), Ok(())) = (numbered, SystemRandom::new().fill(&mut nonce)) else {

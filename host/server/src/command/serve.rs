@@ -23,10 +23,11 @@ impl Waits {
 }
 
 impl Commands {
-    /// Something waits for a terminal: served here if its link is here, else by the node that has it.
-    pub async fn look_after(self: &Arc<Self>, terminal: &str) {
+    /// A new command waits for a terminal: served here if its link is here, else by the node that has it.
+    /// `sequence` was taken for the instruction that it may take.
+    pub async fn look_after(self: &Arc<Self>, terminal: &str, sequence: u64) {
         if let Some(terminal) = self.links.of(terminal) {
-            return self.serve(&terminal).await;
+            return self.serve_numbered(&terminal, Some(sequence)).await;
         }
         let Ok(body) = serde_json::to_vec(&Waits { terminal: terminal.to_owned() }) else { return };
         if let Err(e) = self.bus.publish(Waits::SUBJECT, Bytes::from(body)).await {
@@ -50,6 +51,11 @@ impl Commands {
 
     /// Sends what may go out on this link, in the order of acceptance.
     pub async fn serve(self: &Arc<Self>, terminal: &Arc<Terminal>) {
+        self.serve_numbered(terminal, None).await;
+    }
+
+    /// The same; an instruction is given `sequence`, if there is one.
+    async fn serve_numbered(self: &Arc<Self>, terminal: &Arc<Terminal>, sequence: Option<u64>) {
         let mut sent = terminal.sent.lock().await;
         if terminal.asked.swap(false, Ordering::AcqRel) {
             sent.clear();
@@ -68,7 +74,7 @@ impl Commands {
                 return self.links.look_at(now + RETRY, terminal);
             }
         };
-        let (mut waiting, mut secured, mut stuck) = (0, false, false);
+        let (mut on_tls, mut later, mut secured, mut stuck) = (Vec::new(), Vec::new(), false, false);
         for command in &open {
             let unsent = State::Sent.after().contains(&&*command.state);
             // What was sent is asked after even when it has expired: the terminal may have executed it.
@@ -89,13 +95,12 @@ impl Commands {
                     secured |= must_encrypt;
                 }
                 Way::OnTls => {
-                    waiting += 1;
                     if !command.needs_tls && self.store.needs_tls(&command.id).await.is_err() {
                         stuck = true; // its result would go out on plain
                     }
-                    self.step(command, State::Waiting, &[]).await;
+                    on_tls.push(command);
                 }
-                Way::Later => self.step(command, State::Waiting, &[]).await,
+                Way::Later => later.push(command),
                 // What may have been executed ends by what the terminal says.
                 Way::Refused(why) if unsent => self.step(command, State::Failed, why.as_bytes()).await,
                 Way::Refused(_) => {}
@@ -103,12 +108,17 @@ impl Commands {
             }
         }
         drop(sent);
-        if waiting > 0 {
-            self.instruct(terminal, Transport::Tls, &format!("{waiting} commands wait")).await;
+        if !on_tls.is_empty() {
+            let why = format!("{} commands wait", on_tls.len());
+            self.instruct(terminal, Transport::Tls, &why, sequence).await;
         } else if terminal.transport == Transport::Plain {
             self.links.satisfied(&terminal.user); // what it was instructed for is over
         } else if secured || terminal.idle_at.load(Ordering::Relaxed) == u64::MAX {
             self.stay(terminal).await;
+        }
+        // The terminal does not wait until that it waits is written down.
+        for command in on_tls.into_iter().chain(later) {
+            self.step(command, State::Waiting, &[]).await;
         }
         if stuck && terminal.link.is_attached() {
             self.links.look_at(now + RETRY, terminal);
