@@ -5,7 +5,7 @@ use crate::database::Own;
 use crate::{Access, Row, SqlError, Transaction, Value};
 
 /// The last commands whose times are told for a terminal's history.
-const HISTORY: i64 = 64;
+const HISTORY: i64 = 128;
 
 /// A command as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

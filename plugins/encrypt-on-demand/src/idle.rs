@@ -100,7 +100,7 @@ mod tests {
     /// Commands at these seconds; asked at the last of them.
     fn history(keep_alive_secs: u16, at: impl IntoIterator<Item = u64>) -> History {
         let all: Vec<u64> = at.into_iter().map(|secs| secs * 1000).collect();
-        let secure_commands = all[all.len().saturating_sub(64)..].to_vec();
+        let secure_commands = all[all.len().saturating_sub(128)..].to_vec();
         let now = secure_commands.last().copied().unwrap_or_default();
         History {
             terminal: "car-1".into(),
@@ -150,7 +150,7 @@ mod tests {
         assert!((100..=200).contains(&narrow.period(&backwards)));
     }
 
-    /// Bytes over what plain pings weigh, when the period is set after each command from the last 64.
+    /// Bytes over what plain pings weigh, when the period is set after each command from the last 128.
     fn weigh(keep_alive: u16, at: &[u64], end: u64, learned: usize, fixed: Option<u32>) -> f64 {
         let mut sum = 0.0;
         for n in learned..at.len() {

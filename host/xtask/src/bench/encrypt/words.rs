@@ -54,7 +54,7 @@ pub(super) const BREAK_EVEN: &str = "Computed: C* = (86400/K)·ΔP / (S + (I/K)�
     between the rates that were run.";
 
 pub(super) const POLICY: &str = "The real component of the role *encrypt* is asked for the idle period after each command, \
-    with the pieces above and the last 64 commands, as the server does; simulated time. 3 days of learning, then 30 that \
+    with the pieces above and the last 128 commands, as the server does; simulated time. 3 days of learning, then 30 that \
     count. Only pings and switches count, for what commands weigh is the same every way. *Each time*: to TLS for each \
     command and back in no time, also within a burst. Bursts: five commands on average, five minutes apart on average. \
     *Over*: the policy's bytes over those of the better of both ways, of all terminals of a rate, and of the worst one.";

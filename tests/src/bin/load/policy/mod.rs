@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use days::{Arrivals, Prices, Ways};
 
 /// The last commands that the server tells the plugin.
-const HISTORY: usize = 64;
+const HISTORY: usize = 128;
 
 /// What to ask.
 #[derive(Deserialize)]
