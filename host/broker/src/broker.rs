@@ -9,8 +9,8 @@ mod life;
 mod registry;
 mod timers;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -48,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) retained: RwLock<Retained>,
     timers: Mutex<Timers>,
     pub(crate) journal: Journal,
+    /// Why links are to leave, those that come included.
+    leaving: OnceLock<ReasonCode>,
     last_id: AtomicU64,
 }
 
@@ -63,6 +65,7 @@ impl Broker {
                 retained: RwLock::default(),
                 timers: Mutex::default(),
                 journal: Journal::default(),
+                leaving: OnceLock::new(),
                 last_id: AtomicU64::new(0),
             }),
         }
@@ -228,7 +231,26 @@ impl Broker {
         sessions.iter().filter(|session| close_link(session, reason)).count()
     }
 
-    /// The same for all links, for instance at shutdown (0x8B); how many there were.
+    /// Has all links leave, those that come later included, for instance at shutdown (0x8B): each begins no
+    /// message any more, and its `drain` says `closing` when what is in flight is acknowledged. How many there were.
+    pub fn drain_all(&self, reason: ReasonCode) -> usize {
+        let reason = *self.core.leaving.get_or_init(|| reason);
+        let sessions: Vec<_> = self.core.registry.read().all().cloned().collect();
+        let leave = |session: &&Arc<Session>| {
+            let mut wakes = Wakes::new();
+            let leaves = session.mailbox.lock().leave(reason, &mut wakes);
+            wake_all(wakes);
+            leaves
+        };
+        sessions.iter().filter(leave).count()
+    }
+
+    /// Whether [`Broker::drain_all`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.core.leaving.get().is_some()
+    }
+
+    /// Ends all links now, whatever is in flight; how many there were.
     pub fn disconnect_all(&self, reason: ReasonCode) -> usize {
         let sessions: Vec<_> = self.core.registry.read().all().cloned().collect();
         sessions.iter().filter(|session| close_link(session, reason)).count()
@@ -236,6 +258,11 @@ impl Broker {
 }
 
 impl Core {
+    /// Why links are to leave, if they are.
+    pub(crate) fn leaving(&self) -> Option<ReasonCode> {
+        self.leaving.get().copied()
+    }
+
     pub(crate) fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, Relaxed) + 1
     }

@@ -33,6 +33,7 @@ mod node;
 mod plugins;
 mod policy;
 mod refuse;
+mod reload;
 mod serve;
 mod tasks;
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use postern_broker::Broker;
+use postern_broker::{Broker, wire::Text};
 use postern_bus::Bus;
-use postern_guest::{FailureRule, Slots};
+use postern_guest::Slots;
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     config::Limits,
     control::{cursors::Cursors, ids::AssignedIds, ingest::Ingest, people::People, presence::Presence},
     mqtt::{live::Live, rights::Compilations},
+    policy::InForce,
 };
 
 /// A node that holds the broker role.
@@ -42,8 +43,10 @@ pub struct Node {
     pub tasks: TaskTracker,
     /// Bounds.
     pub limits: Limits,
+    /// Where clients are to turn when the node stops.
+    pub server_reference: Option<Text>,
     /// Policy: every message is of class *other*.
     pub all_other: bool,
-    /// Policy: what happens when classify is down (C6).
-    pub classify_failure: FailureRule,
+    /// What happens when classify is down (C6).
+    pub policy: InForce,
 }

@@ -1,6 +1,8 @@
 //! The policy file: which plugin serves each role first, grants, limits, failure rule, and what must be
 //! encrypted. Raw → typed; an error is one line that names file and key.
 
+mod live;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -16,6 +18,8 @@ use crate::{
     config::{NodeRoles, syntax},
     listen::wire::ListenerName,
 };
+
+pub use live::InForce;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,7 +41,7 @@ struct Raw {
 }
 
 /// How plugins come to serve: `[activation]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Activation {
     /// A file that appears in the plugin folder while the node runs is activated when it passes its checks.
@@ -92,7 +96,7 @@ pub struct PolicyError {
 }
 
 /// The operator's policy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     file: PathBuf,
     /// Which plugin serves each role first; later activations win.

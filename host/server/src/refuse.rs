@@ -3,7 +3,7 @@
 //! Errors live beside their code; here they become a reason code (MQTT 5), a return code or a close
 //! (3.x), and a counter. The log gets the cause, the peer only what it may know.
 
-use postern_broker::wire::{DecodeError, ReasonCode};
+use postern_broker::wire::{DecodeError, ReasonCode, Text};
 
 /// Why a link, a sign-in or a message was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,9 @@ pub enum Refusal {
     /// This node does not hold the broker role (A2).
     #[error("this server takes no MQTT clients")]
     WrongGroup,
+    /// The node stops; where to turn instead, if that is configured.
+    #[error("this server is shutting down")]
+    Stopping(Option<Text>),
     /// The token has expired while the link was live.
     #[error("token expired")]
     Expired,
@@ -92,7 +95,9 @@ impl Refusal {
             Refusal::Topic(_) => ReasonCode::TopicNameInvalid,
             Refusal::PayloadFormat => ReasonCode::PayloadFormatInvalid,
             Refusal::Unavailable(..) => ReasonCode::ServerUnavailable,
-            Refusal::WrongGroup => ReasonCode::UseAnotherServer,
+            Refusal::WrongGroup | Refusal::Stopping(Some(_)) => ReasonCode::UseAnotherServer,
+            // A CONNACK has no code of its own for it (MQTT 5, table 3-1).
+            Refusal::Stopping(None) => ReasonCode::ServerUnavailable,
             Refusal::Expired => ReasonCode::MaximumConnectTime,
         }
     }
@@ -118,6 +123,11 @@ impl Refusal {
         }
     }
 
+    /// Where the peer is to turn, if it is told.
+    pub fn server_reference(&self) -> Option<Text> {
+        if let Refusal::Stopping(elsewhere) = self { elsewhere.clone() } else { None }
+    }
+
     /// Whether the peer is nobody any more: revoked, or its token has expired.
     pub fn ends_sign_in(&self) -> bool {
         matches!(self, Refusal::Expired | Refusal::Closed(ReasonCode::NotAuthorized))
@@ -139,6 +149,7 @@ impl Refusal {
             Refusal::PayloadFormat => "payload-format",
             Refusal::Unavailable(..) => "unavailable",
             Refusal::WrongGroup => "wrong-group",
+            Refusal::Stopping(_) => "stopping",
             Refusal::Expired => "expired",
             Refusal::Closed(_) => "closed",
         }

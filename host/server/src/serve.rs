@@ -9,7 +9,11 @@
 use std::{io::Write, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use postern_broker::Broker;
+use arc_swap::ArcSwap;
+use postern_broker::{
+    Broker,
+    wire::{ReasonCode, Text},
+};
 use postern_bus::Bus;
 use postern_guest::{Host, Keyring, Runtime, RuntimeConfig, Slots};
 use postern_store::Database;
@@ -34,7 +38,8 @@ use crate::{
     mqtt::{self, live::Live, rights::Compilations},
     node::Node,
     plugins::{self, Kept, Life, Start},
-    policy::{self, Policy},
+    policy::{self, InForce, Policy},
+    reload::{self, Reloader},
     tasks::Background,
 };
 
@@ -45,7 +50,8 @@ use crate::{
 pub async fn run(mut config: Config) -> anyhow::Result<()> {
     descriptors::make_room(&mut config.limits);
     let _full = drain::survive_full_files().context("signals")?;
-    let policy = Arc::new(Policy::load(&config.policy)?);
+    let hangups = reload::hangups().context("signals")?;
+    let policy = Policy::load(&config.policy)?;
     let start = Start::look_up(&policy, &config)?;
     let data = DataDir::open(&config.data)?;
     let bound = Bound::all(&config).await?;
@@ -74,6 +80,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
             .map_err(|e| config.error("policy", e))?;
     }
 
+    let policy: InForce = Arc::new(ArcSwap::from_pointee(policy));
     let signer = Signer::new(&keyring, config.instruction_key)?;
     let audit = Audit::open(&data.audit_log())?;
     let background = Background::default();
@@ -102,7 +109,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         login::bus::answer_bus(slots.clone(), &bus, &background).await?;
     }
     let announced = bound.announced();
-    let ready = start.serve_beside(&runtime, &policy, &slots, &components).await;
+    let ready = start.serve_beside(&runtime, &policy.load_full(), &slots, &components).await;
     let life = Arc::new(Life::new(plugins::Parts {
         runtime: Arc::new(runtime),
         slots: slots.clone(),
@@ -117,9 +124,13 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     }));
     background.spawn(plugins::watch_folder(life.clone(), audit.clone()));
     background.spawn(plugins::watch_probation(life.clone(), audit.clone()));
+    let reloader = Arc::new(Reloader::new(certificates.clone(), life.clone(), audit.clone()));
+    background.spawn(reloader.clone().on_hangups(hangups));
+    background.spawn(reloader.clone().watch());
     let routers = admin::routers(Admin {
         slots: slots.clone(),
         life,
+        reloader,
         broker: node.as_ref().map(|n| n.broker.clone()),
         bus: bus.clone(),
         commands: database.commands(),
@@ -130,6 +141,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         token: config.admin_token.clone(),
         audit,
         tasks: tasks.clone(),
+        stop: stop.clone(),
     });
     let application = login::router(LoginContext {
         role: config.roles.login.then(|| LoginRole {
@@ -150,7 +162,11 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     drain::stop_signal().await.context("signals")?;
 
     let grace = Duration::from_secs(u64::from(config.limits.drain_secs));
-    drain::links(node.as_ref().map(|n| &*n.broker), &tasks, &stop, grace).await;
+    let reason = match config.server_reference {
+        Some(_) => ReasonCode::UseAnotherServer,
+        None => ReasonCode::ServerShuttingDown,
+    };
+    drain::links(node.as_ref().map(|n| &*n.broker), &tasks, &stop, reason, grace).await;
     background.finish().await;
     if let Some(node) = &node {
         node.commands.write_accounts().await;
@@ -183,7 +199,7 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
         ingest: ingest.clone(),
         audit: audit.clone(),
         signer,
-        floor: policy.must_encrypt.clone(),
+        policy: policy.clone(),
         pace: Pace::new(config.limits.instructions_per_second),
         limits: config.limits.clone(),
         tasks: tasks.clone(),
@@ -200,8 +216,9 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
         ids: AssignedIds::default(),
         tasks: tasks.clone(),
         limits: config.limits.clone(),
-        all_other: policy.all_other,
-        classify_failure: policy.classify_failure,
+        server_reference: config.server_reference.as_deref().map(Text::from),
+        all_other: policy.load().all_other,
+        policy: policy.clone(),
         slots: slots.clone(),
         bus: bus.clone(),
         broker,
@@ -224,7 +241,7 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
 /// What a broker node is made of.
 struct Parts<'a> {
     config: &'a Config,
-    policy: &'a Policy,
+    policy: &'a InForce,
     slots: &'a Arc<Slots>,
     database: &'a Database,
     bus: &'a Bus,

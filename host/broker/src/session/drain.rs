@@ -72,6 +72,7 @@ impl Link {
         let flow = &mut *flow;
         let start = out.len();
         let packets;
+        let leaving;
         {
             let Some(mut mailbox) = self.mailbox() else {
                 return Drained::taken_over();
@@ -86,14 +87,19 @@ impl Link {
             if mailbox.closing.is_some() {
                 return Drained { more: false, closing: mailbox.closing, mark: mailbox.mark };
             }
-            if flow.taken.is_empty() {
+            leaving = mailbox.leaving.is_some();
+            if flow.taken.is_empty() && !leaving {
                 mailbox.queue.swap_into(&mut flow.taken);
             }
         }
         let mut tally = Tally { packets, ..Tally::default() };
         let end = start.saturating_add(max_bytes.max(1));
         self.resend(flow, out, end, now, &mut tally);
-        self.write_queue(flow, out, end, now, &mut tally);
+        if leaving {
+            tally.blocked = out.len() < end;
+        } else {
+            self.write_queue(flow, out, end, now, &mut tally);
+        }
         self.settle(flow, tally)
     }
 
@@ -288,6 +294,12 @@ impl Link {
         }
         mailbox.blocked = tally.blocked;
         mailbox.more = waiting && !tally.blocked;
+        if let Some(reason) = mailbox.leaving
+            && flow.inflight.len() == 0
+            && mailbox.receipts.len() == 0
+        {
+            mailbox.closing.get_or_insert(reason);
+        }
         let more = mailbox.is_writable();
         Drained { more, closing: mailbox.closing, mark: mailbox.mark }
     }

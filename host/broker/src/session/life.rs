@@ -142,6 +142,8 @@ impl Session {
             mailbox.version = Some(open.version);
             mailbox.more = flow.inflight.len() > 0;
             mailbox.receipts.begin_link();
+            mailbox.leaving = core.leaving();
+            mailbox.more |= mailbox.leaving.is_some();
             mailbox.note_pace(limits);
             self.keep_from_link(core, flow, &mut mailbox);
         }
@@ -175,6 +177,7 @@ impl Session {
         core.stats.dropped_offline.add(lost.len() as u64);
         mailbox.link = 0;
         mailbox.closing = None;
+        mailbox.leaving = None;
         mailbox.blocked = false;
         mailbox.more = false;
         mailbox.kept_up = false;

@@ -54,6 +54,8 @@ pub(crate) struct Mailbox {
     /// The link holds something that can be written.
     pub(super) more: bool,
     pub(super) closing: Option<ReasonCode>,
+    /// The link is to close for this when nothing is in flight any more, and begins nothing meanwhile.
+    pub(super) leaving: Option<ReasonCode>,
     pub(super) waker: Option<Waker>,
     /// Control packets, encoded, in order.
     pub(super) control: BytesMut,
@@ -79,6 +81,17 @@ impl Mailbox {
             return false;
         }
         self.closing.get_or_insert(reason);
+        self.wake(wakes);
+        true
+    }
+
+    /// Has the link end with `reason` when nothing is in flight any more. False when there is none.
+    pub(crate) fn leave(&mut self, reason: ReasonCode, wakes: &mut Wakes) -> bool {
+        if self.link == 0 {
+            return false;
+        }
+        self.leaving.get_or_insert(reason);
+        self.more = true;
         self.wake(wakes);
         true
     }

@@ -45,6 +45,33 @@ fn links_can_be_ended_one_by_one_by_user_and_all_together() {
 }
 
 #[test]
+fn a_link_that_is_to_leave_begins_nothing_and_finishes_what_is_in_flight() {
+    let bench = Bench::new();
+    let client = bench.client("c");
+    client.subscribe("t", QoS::AtLeastOnce);
+    client.packets(bench.now());
+    bench.publish("t", "1", QoS::AtLeastOnce);
+    let sent = client.publishes(bench.now());
+    client.link.begin_publish(&mut publish("u", "", QoS::ExactlyOnce, 7)).unwrap();
+    let resting = bench.client("resting");
+    assert_eq!(bench.broker.drain_all(ReasonCode::ServerShuttingDown), 2);
+    assert_eq!(resting.closing(bench.now()), Some(ReasonCode::ServerShuttingDown));
+
+    bench.publish("t", "2", QoS::AtLeastOnce);
+    assert_eq!(client.drain(bench.now()), (vec![], None), "the second is not begun");
+    let ack = crate::wire::Ack::new(sent[0].packet_id.unwrap(), ReasonCode::Success);
+    client.link.puback(&ack).unwrap();
+    assert_eq!(client.drain(bench.now()), (vec![], None), "a QoS 2 publish waits for its PUBREL");
+    client.link.finish_publish(7.try_into().unwrap(), QoS::ExactlyOnce, ReasonCode::Success, None);
+    client.link.pubrel(&crate::wire::Ack::new(7.try_into().unwrap(), ReasonCode::Success)).unwrap();
+    let (packets, closing) = client.drain(bench.now());
+    assert_eq!((packets.len(), closing), (2, Some(ReasonCode::ServerShuttingDown)));
+
+    let late = bench.client("late");
+    assert_eq!(late.closing(bench.now()), Some(ReasonCode::ServerShuttingDown), "whoever comes leaves, too");
+}
+
+#[test]
 fn control_packets_are_written_before_a_link_ends() {
     let bench = Bench::new();
     let client = bench.client("c");

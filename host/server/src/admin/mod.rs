@@ -11,6 +11,7 @@ pub mod metrics;
 mod plugin_acts;
 mod plugin_wire;
 mod plugins;
+mod reload;
 mod status;
 mod tokens;
 mod unix;
@@ -29,7 +30,7 @@ use postern_broker::Broker;
 use postern_bus::Bus;
 use postern_guest::{MAX_COMPONENT_MIB, Slots};
 use postern_store::Database;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use unix::serve_unix;
 
@@ -39,6 +40,7 @@ use crate::{
     config::{NodeRoles, SecretText},
     login::{Kind, Problem},
     plugins::Life,
+    reload::Reloader,
 };
 
 /// Bytes of a request's body.
@@ -50,6 +52,8 @@ pub struct Admin {
     pub slots: Arc<Slots>,
     /// What changes which plugin serves.
     pub life: Arc<Life>,
+    /// Certificate and policy.
+    pub reloader: Arc<Reloader>,
     /// None on a node that takes no MQTT clients.
     pub broker: Option<Arc<Broker>>,
     /// To the token role, wherever it runs.
@@ -70,6 +74,8 @@ pub struct Admin {
     pub audit: Audit,
     /// What the end of the node waits for: acts that are begun among it.
     pub tasks: TaskTracker,
+    /// Set when the node stops.
+    pub stop: CancellationToken,
 }
 
 /// Shared by all requests.
@@ -103,6 +109,7 @@ pub fn routers(admin: Admin) -> Routers {
     let sent = |route: MethodRouter<Ctx>| route.layer(DefaultBodyLimit::max(most + 1));
     let verbs = probes()
         .route("/v1/status", get(status::status))
+        .route("/v1/reload", post(reload::reload))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::describe).delete(plugin_acts::remove))
         .route("/v1/plugins/{name}/logs", get(plugins::logs))

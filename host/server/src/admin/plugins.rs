@@ -138,7 +138,7 @@ pub(super) async fn describe(
         let told = format!("no plugin {name:?} serves; there is {}", known.join(", "));
         return Err(Problem::detailed(Kind::NotFound, told));
     };
-    let policy = ctx.admin.life.policy.plugin(&name);
+    let policy = ctx.admin.life.policy.load().plugin(&name);
     let infos = Role::ALL.into_iter().flat_map(|role| ctx.admin.slots.infos(role));
     let generations = infos.filter(|info| info.plugin.name() == name).map(|info| generation(&info)).collect();
     Ok(Json(PluginDetail {

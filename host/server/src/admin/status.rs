@@ -1,5 +1,7 @@
 //! How the server is: `postern status`, and what probes and Prometheus ask.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::State,
@@ -17,6 +19,9 @@ use super::{
 };
 use crate::policy::is_run_by;
 
+/// How long the database may take to answer: less than probes usually wait.
+const PING: Duration = Duration::from_secs(2);
+
 /// Alive.
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
@@ -26,20 +31,31 @@ pub(super) async fn healthz() -> &'static str {
 async fn missing(ctx: &Ctx) -> Vec<String> {
     let admin = &ctx.admin;
     let mut missing = Vec::new();
+    if admin.stop.is_cancelled() {
+        missing.push("node: it is stopping".to_owned());
+    }
     for role in Role::ALL.into_iter().filter(|role| is_run_by(*role, admin.roles)) {
         match admin.slots.info(role).map(|info| info.state) {
             Some(SlotState::Serving) => {}
-            Some(SlotState::Paused) => missing.push(format!("role {role}: the plugin is paused")),
-            Some(SlotState::Recovering) => missing.push(format!("role {role}: the plugin is recovering")),
+            Some(SlotState::Paused) => {
+                missing.push(format!("role {role}: its plugin is paused by an operator"))
+            }
+            Some(SlotState::Recovering) => missing.push(format!(
+                "role {role}: its plugin failed again and again, and is left alone for a while"
+            )),
             None => missing.push(format!("role {role}: no plugin serves")),
         }
     }
     if !admin.bus.is_up() {
-        missing.push("bus: not connected".to_owned());
+        missing.push("bus: no connection to the server of bus.url; it is tried again".to_owned());
     }
-    if let Err(e) = admin.database.ping().await {
-        tracing::warn!(error = %e, "database");
-        missing.push("store: the database does not answer".to_owned());
+    match tokio::time::timeout(PING, admin.database.ping()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => {
+            tracing::warn!(error = %e, "database");
+            missing.push("store: the database refuses to answer; the log says why".to_owned());
+        }
+        Err(_) => missing.push(format!("store: the database has not answered within {} s", PING.as_secs())),
     }
     missing
 }
@@ -132,6 +148,7 @@ pub(super) async fn status(State(ctx): State<Ctx>) -> Json<Status> {
     let admin = &ctx.admin;
     let missing = missing(&ctx).await;
     let listeners = admin.listeners.iter();
+    let standing = admin.reloader.standing();
     Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         roles: admin.roles.names().into_iter().map(str::to_owned).collect(),
@@ -145,5 +162,9 @@ pub(super) async fn status(State(ctx): State<Ctx>) -> Json<Status> {
         sessions: admin.broker.as_ref().map_or(0, |broker| broker.stats().sessions.get()),
         plugins: serving(admin, &admin.life.activated().await).into_iter().map(|(_, view)| view).collect(),
         terminals: terminals(admin).await,
+        certificate_expires: admin.reloader.certificate_expires(),
+        certificate_refused: standing.certificate,
+        policy_refused: standing.policy,
+        restart: standing.restart,
     })
 }

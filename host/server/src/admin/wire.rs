@@ -189,6 +189,63 @@ pub struct Status {
     /// Terminals; none on a node that takes no MQTT clients.
     #[serde(default)]
     pub terminals: Option<TerminalsView>,
+    /// When the certificate that serves expires, in seconds since the Unix epoch.
+    #[serde(default)]
+    pub certificate_expires: u64,
+    /// Why what the certificate's files hold does not serve.
+    #[serde(default)]
+    pub certificate_refused: Option<String>,
+    /// Why what the policy file says is not in force.
+    #[serde(default)]
+    pub policy_refused: Option<String>,
+    /// Keys of the policy file that have changed and are read at a start only.
+    #[serde(default)]
+    pub restart: Vec<String>,
+}
+
+/// What came of a reload.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The certificate and its key.
+    pub certificate: ReloadedPart,
+    /// When the one that serves now expires, in seconds since the Unix epoch.
+    pub certificate_expires: u64,
+    /// The policy.
+    pub policy: ReloadedPart,
+}
+
+/// What came of a part of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReloadedPart {
+    /// Whether what the files hold serves now.
+    pub outcome: Outcome,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrong: Option<String>,
+    /// Plugins that serve under another table now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<String>,
+    /// Keys that have changed and are read at a start only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restart: Vec<String>,
+}
+
+/// Of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// What the files hold serves from now on.
+    Applied,
+    /// It did before.
+    Unchanged,
+    /// It is wrong: what served serves on.
+    Refused,
+}
+
+impl From<Outcome> for ReloadedPart {
+    fn from(outcome: Outcome) -> Self {
+        ReloadedPart { outcome, wrong: None, plugins: Vec::new(), restart: Vec::new() }
+    }
 }
 
 /// All terminals.

@@ -8,6 +8,7 @@ mod health;
 mod plugin_log;
 mod plugins;
 mod print;
+mod reload;
 mod signing;
 mod target;
 mod users;
@@ -79,6 +80,8 @@ enum Verb {
     Status,
     /// Whether the server lives: asks its health listener, for probes
     Health,
+    /// Have the server read certificate and policy again; no link ends
+    Reload,
 }
 
 impl Cli {
@@ -114,6 +117,7 @@ impl Cli {
                 Verb::Partner(verb) => verb.apply(&client).await,
                 Verb::Token(verb) => verb.apply(&client).await,
                 Verb::Status => verbs::status(&client).await,
+                Verb::Reload => reload::reload(&client).await,
             }
         })
     }

@@ -8,6 +8,7 @@ use super::{
     client::AdminClient,
     plugins,
     print::{self, printable},
+    reload,
 };
 use crate::{
     admin::wire::{ClientKey, ClientView, PartnerChange, Status},
@@ -167,6 +168,7 @@ pub(super) async fn status(server: &AdminClient) -> anyhow::Result<()> {
     print::line(&format!("up {} s", status.uptime_secs))?;
     print::line(&format!("clients {} connected, {} sessions", status.clients_connected, status.sessions))?;
     status.listeners.iter().try_for_each(|l| print::line(&format!("listening {} {}", l.name, l.address)))?;
+    reload::standing(&status)?;
     plugins::table(&status.plugins)?;
     let Some(terminals) = &status.terminals else { return Ok(()) };
     print::line(&format!("terminals {} on plain, {} on TLS", terminals.plain, terminals.tls))?;

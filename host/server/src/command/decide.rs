@@ -71,7 +71,8 @@ impl Commands {
     /// Whether a command and all that belongs to it travels on TLS only, whatever the policy says by now.
     pub(super) fn needs_tls(&self, command: &CommandRow) -> bool {
         let mut classes = std::iter::once(command.class.as_str()).chain(command.follow_ups.lines());
-        command.needs_tls || classes.any(|class| self.floor.contains(class))
+        let floor = &self.policy.load().must_encrypt;
+        command.needs_tls || classes.any(|class| floor.contains(class))
     }
 }
 

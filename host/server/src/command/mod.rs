@@ -28,7 +28,7 @@ mod serve;
 pub mod state;
 mod told;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use postern_broker::Broker;
 use postern_bus::Bus;
@@ -39,6 +39,7 @@ use crate::{
     audit::Audit,
     config::Limits,
     control::{ingest::Ingest, people::People, push::Push},
+    policy::InForce,
 };
 
 pub use account::{AccountView, Socket};
@@ -68,8 +69,8 @@ pub struct Commands {
     pub audit: Audit,
     /// Signs instructions.
     pub signer: keys::Signer,
-    /// Command classes that travel on TLS whatever a plugin says (rule 2).
-    pub floor: BTreeSet<String>,
+    /// Which command classes travel on TLS whatever a plugin says (rule 2).
+    pub policy: InForce,
     /// Bounds.
     pub limits: Limits,
     /// The end of the node waits for what is under way.

@@ -49,6 +49,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("tls.key", Kind::Text),
     ("admin.token", Kind::Text),
     ("advertise.host", Kind::Text),
+    ("drain.server_reference", Kind::Text),
     ("keys.master", Kind::Text),
     ("log.filter", Kind::Text),
 ];

@@ -128,6 +128,9 @@ pub struct Config {
     pub admin_token: Option<SecretText>,
     /// The host that login answers name for our MQTT listeners; empty: the one the client spoke to.
     pub advertise_host: String,
+    /// Where MQTT 5 clients are sent when the server stops (0x9C): servers separated by spaces, each a name or
+    /// an address and perhaps `:PORT`. None: they are told that it is shutting down (0x8B).
+    pub server_reference: Option<String>,
     /// 32 bytes, from which all keys are derived; None: `DATA/master.key`, made when missing.
     pub master_key: Option<Keyring>,
     /// Number of the key that signs instructions to reconnect; raised by one, it is another. Default 1.
@@ -281,6 +284,7 @@ impl Source<'_> {
             limits: raw.limits,
             admin_token,
             advertise_host: self.host(raw.advertise.host)?,
+            server_reference: self.server_reference(raw.drain.server_reference)?,
             master_key: self.master_key(raw.keys.master)?,
             instruction_key: raw.keys.instruction.unwrap_or(1),
             log_filter: raw.log.filter,
@@ -350,6 +354,20 @@ impl Source<'_> {
         Ok(host)
     }
 
+    /// MQTT 5, section 4.11.
+    fn server_reference(&self, text: Option<String>) -> Result<Option<String>, ConfigError> {
+        let Some(text) = text else { return Ok(None) };
+        let is_server = |server: &str| {
+            server.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b)) && !server.is_empty()
+        };
+        if text.split(' ').all(is_server) && text.len() <= MAX_REFERENCE {
+            return Ok(Some(text));
+        }
+        let expected =
+            "expected names or addresses of servers, each perhaps with `:PORT`, with one space between two";
+        Err(self.wrong("drain.server_reference", expected))
+    }
+
     fn master_key(&self, text: Option<String>) -> Result<Option<Keyring>, ConfigError> {
         let Some(text) = text.map(Zeroizing::new) else { return Ok(None) };
         let keyring = Keyring::from_material(&text, "");
@@ -358,6 +376,9 @@ impl Source<'_> {
             .map_err(|_| self.wrong("keys.master", "expected 32 bytes, as 64 hexadecimal digits"))
     }
 }
+
+/// Bytes of a server reference: what is longer is dropped for clients that take small packets.
+const MAX_REFERENCE: usize = 1_024;
 
 /// Characters of the shortest admin token that is accepted: 128 bits in base64 are 22.
 const MIN_TOKEN: usize = 22;

@@ -21,6 +21,7 @@ pub(super) struct Raw {
     pub limits: Limits,
     pub admin: RawAdmin,
     pub advertise: RawAdvertise,
+    pub drain: RawDrain,
     pub keys: RawKeys,
     pub log: RawLog,
 }
@@ -79,6 +80,12 @@ impl std::fmt::Debug for RawAdmin {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawAdvertise {
     pub host: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawDrain {
+    pub server_reference: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

@@ -61,6 +61,8 @@ fn every_fixed_key_is_read() {
         connections = 7
         [advertise]
         host = "mqtt.example.com"
+        [drain]
+        server_reference = "mqtt-2.example.com:8883 [2001:db8::7]"
         [keys]
         master = "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F"
         [log]
@@ -74,6 +76,7 @@ fn every_fixed_key_is_read() {
     assert_eq!(config.roles.names(), ["broker"]);
     assert_eq!(config.bus_url.as_deref(), Some("nats://127.0.0.1:4222"));
     assert_eq!(config.limits.connections, 7);
+    assert_eq!(config.server_reference.as_deref(), Some("mqtt-2.example.com:8883 [2001:db8::7]"));
     assert!(config.master_key.is_some());
 }
 
@@ -168,6 +171,11 @@ fn wrong_values_name_file_and_key() {
             "postern.toml: listen.admin: a network admin listener needs the key admin.token",
         ),
         ("[admin]\ntoken = \"short\"", "postern.toml: admin.token: at least 22 characters"),
+        (
+            "[drain]\nserver_reference = \"a  b\"",
+            "postern.toml: drain.server_reference: expected names or addresses of servers, each perhaps with \
+             `:PORT`, with one space between two",
+        ),
         (
             "[advertise]\nhost = \"https://x/\"",
             "postern.toml: advertise.host: expected a host name or an IP address, without port",

@@ -81,15 +81,19 @@ impl Doors<'_> {
             Admin::Network(listener, _) => doors.spawn(self.https(listener, inner(), routers.admin)),
         }
         if let Some((listener, _)) = bound.health {
-            let stop = self.stop.clone();
-            let serve = move |stream, peer, _: Stranger| -> Greeting {
-                let serving = http::serve(stream, peer, routers.health.clone(), stop.clone());
-                Box::pin(async move {
-                    serving.await;
-                    None
-                })
-            };
-            doors.spawn(accept(listener, inner(), self.tasks.clone(), self.stop.clone(), serve));
+            // Probes are answered as long as there is something to say: that the node stops, too. Nobody waits
+            // for them.
+            doors.spawn_until(|stop| {
+                let over = stop.clone();
+                let serve = move |stream, peer, _: Stranger| -> Greeting {
+                    let serving = http::serve(stream, peer, routers.health.clone(), over.clone());
+                    Box::pin(async move {
+                        serving.await;
+                        None
+                    })
+                };
+                accept(listener, inner(), TaskTracker::new(), stop, serve)
+            });
         }
     }
 
@@ -104,7 +108,7 @@ impl Doors<'_> {
         let patience = Duration::from_secs(u64::from(limits.handshake_timeout_secs));
         let max_packet = limits.packet_bytes;
         let handshake = Handshake {
-            tls: self.certificates.mqtt.clone(),
+            certificates: self.certificates.clone(),
             max_packet: max_packet as usize,
             origins: self.config.origins.clone(),
         };
@@ -137,11 +141,12 @@ impl Doors<'_> {
         gate: Arc<Gate>,
         router: Router,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let tls = TlsAcceptor::from(self.certificates.http.clone());
+        let certificates = self.certificates.clone();
         let patience = Duration::from_secs(u64::from(self.config.limits.handshake_timeout_secs));
         let stop = self.stop.clone();
         let serve = move |stream: TcpStream, peer: SocketAddr, stranger: Stranger| -> Greeting {
-            let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
+            let tls = TlsAcceptor::from(certificates.http());
+            let (router, stop) = (router.clone(), stop.clone());
             Box::pin(async move {
                 let served = async {
                     match tokio::time::timeout(patience, tls.accept(stream)).await {

@@ -1,12 +1,13 @@
 //! From an accepted socket to the byte stream of its listener, in the connection's own task and by the
 //! time that the sign-in must be over.
 
-use std::{io, sync::Arc};
+use std::io;
 
 use tokio::{net::TcpStream, time::Instant};
 use tracing::debug;
 
 use super::{
+    tls::Certificates,
     tls_stream::TlsStream,
     websocket,
     wire::{ListenerName, Origin, Wire},
@@ -16,8 +17,8 @@ use crate::config::Origins;
 /// What a peer shakes hands with.
 #[derive(Clone)]
 pub struct Handshake {
-    /// TLS for MQTT listeners.
-    pub tls: Arc<rustls::ServerConfig>,
+    /// For TLS.
+    pub certificates: Certificates,
     /// The largest MQTT packet; bounds WebSocket frames.
     pub max_packet: usize,
     /// Pages that may open WebSockets.
@@ -39,7 +40,7 @@ impl Handshake {
     }
 
     async fn wire(&self, stream: TcpStream, listener: ListenerName) -> io::Result<Wire> {
-        let tls = async |stream| TlsStream::accept(stream, self.tls.clone()).await;
+        let tls = async |stream| TlsStream::accept(stream, self.certificates.mqtt()).await;
         Ok(match listener {
             ListenerName::Tcp => Wire::Tcp(stream),
             ListenerName::Tls => Wire::Tls(Box::new(tls(stream).await?)),

@@ -5,6 +5,7 @@ pub mod accept;
 pub mod bind;
 pub mod connection;
 pub mod descriptors;
+mod development;
 pub mod doors;
 pub mod handshake;
 pub mod http;

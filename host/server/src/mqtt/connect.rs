@@ -79,7 +79,8 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, by: Inst
     };
     refusal.count();
     info!(peer = %origin.peer, listener = origin.listener.as_str(), %refusal, "sign-in refused");
-    let mut ack = ConnAck { reason: refusal.connack_code(), ..ConnAck::default() };
+    let (reason, server_reference) = (refusal.connack_code(), refusal.server_reference());
+    let mut ack = ConnAck { reason, server_reference, ..ConnAck::default() };
     if connect.request_problem_information {
         ack.reason_string = Some(Text::from(refusal.told()));
     }
@@ -129,6 +130,9 @@ async fn open(
     connect: &Connect,
     origin: &Origin,
 ) -> Result<Opened, Refusal> {
+    if node.broker.is_draining() {
+        return Err(Refusal::Stopping(node.server_reference.clone()));
+    }
     let (client_id, assigned) = client_id(connect)?;
     let mut peer = Asking { conn, version: connect.version };
     // Rule 7: nothing of the session that the client id names is touched before this.

@@ -75,6 +75,8 @@ impl Pump {
             && let Some(instruction) = self.node.commands.links.redirect_of(&profile.user, &self.link)
         {
             farewell.user_properties.push((Text::from("postern-instruction"), Text::from(instruction)));
+        } else if farewell.reason == ReasonCode::UseAnotherServer {
+            farewell.server_reference.clone_from(&self.node.server_reference);
         }
         farewell
     }
@@ -120,5 +122,9 @@ impl Pump {
             feed.leave(&self.node, &self.link).await;
         }
         let _ = tokio::time::timeout(FAREWELL, self.conn.finish()).await;
+        if self.node.broker.is_draining() {
+            // In the middle of what it sends it is to learn why.
+            let _ = tokio::time::timeout(FAREWELL, self.conn.linger()).await;
+        }
     }
 }

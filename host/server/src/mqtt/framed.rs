@@ -216,6 +216,18 @@ impl Framed {
         poll_fn(|cx| self.poll_write(cx)).await?;
         poll_fn(|cx| self.wire.poll_shutdown(cx)).await
     }
+
+    /// Reads what still comes, unseen, until the peer has closed: a socket that is closed with something unread resets
+    /// the connection, and the peer may lose what it was told last.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub async fn linger(&mut self) -> io::Result<()> {
+        let mut read =
+            |cx: &mut Context<'_>| SCRATCH.with_borrow_mut(|scratch| self.wire.poll_read(cx, scratch));
+        while poll_fn(&mut read).await? > 0 {}
+        Ok(())
+    }
 }
 
 /// Decodes whole packets; gives how many bytes they took.

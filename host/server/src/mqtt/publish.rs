@@ -355,7 +355,7 @@ fn without_classify(
     why: String,
 ) -> Result<Verdict, Refusal> {
     metrics::counter!("postern_classify_fallback_total").increment(1);
-    let class = match (node.classify_failure, address) {
+    let class = match (node.policy.load().classify_failure, address) {
         (FailureRule::Closed, _) => return Err(Refusal::Unavailable("classification", why)),
         (FailureRule::Prefix, _) if node.all_other => Class::Other,
         (FailureRule::Prefix, Address::User { .. } | Address::Group { .. }) => {

@@ -61,7 +61,7 @@ impl Candidates {
         self.0.lock().remove(path);
     }
 
-    fn put(&self, candidate: Candidate) {
+    pub(super) fn put(&self, candidate: Candidate) {
         self.0.lock().insert(candidate.path.clone(), candidate);
     }
 
@@ -150,7 +150,7 @@ async fn try_out(life: &Life, audit: &Audit, path: &Path, dropped_in: bool) {
         None if dropped_in => info!(plugin = name, file = %path.display(), "a plugin can be activated"),
         None => {}
     }
-    if dropped_in && has_passed && life.policy.activation.auto_activate {
+    if dropped_in && has_passed && life.policy.load().activation.auto_activate {
         let act = match audit.begin("server", "plugin.activate", &name, "auto_activate").await {
             Ok(act) => act,
             Err(e) => return tracing::error!(error = %e, "audit log"),

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     config::NodeRoles,
     listen::wire::ListenerName,
-    policy::{Policy, is_run_by},
+    policy::{InForce, is_run_by},
 };
 
 /// What changes which plugin serves.
@@ -38,7 +38,7 @@ pub struct Life {
     /// What serves.
     pub slots: Arc<Slots>,
     /// Grants, and how activations are watched.
-    pub policy: Arc<Policy>,
+    pub policy: InForce,
     /// The node's.
     pub roles: NodeRoles,
     /// Where `NAME.wasm` are.
@@ -61,7 +61,7 @@ pub(super) struct State {
     pub(super) record: Record,
     /// What served before, ready to serve again.
     pub(super) ready: BTreeMap<Role, Arc<Plugin>>,
-    probation: Vec<Probation>,
+    pub(super) probation: Vec<Probation>,
 }
 
 /// Why a verb was not done; one line.
@@ -94,7 +94,7 @@ pub struct Serves {
 pub struct Parts {
     pub runtime: Arc<Runtime>,
     pub slots: Arc<Slots>,
-    pub policy: Arc<Policy>,
+    pub policy: InForce,
     pub roles: NodeRoles,
     pub folders: Folders,
     pub components: Kept,
@@ -120,6 +120,7 @@ impl Life {
     /// What is wrong with it; what served serves on.
     pub async fn activate(&self, name: &str, part: Option<Canary>) -> Result<Serves, Refused> {
         let path = self.file_of(name)?;
+        let table = self.policy.load().plugin(name);
         let (checked, source) = self.checked(name, &path).await?;
         let roles = self.roles_of(checked.plugin())?;
         if let (Some(_), Some(whole)) = (&part, roles.iter().find(|role| !role.takes_canary())) {
@@ -133,6 +134,11 @@ impl Life {
         // Held from here on only: compiling takes its time, and a way back must not wait for it. But what is kept and
         // not on record yet must not be there when another change forgets what no record names.
         let mut state = self.state.lock().await;
+        if self.policy.load().plugin(name) != table {
+            return Err(Refused::Conflict(format!(
+                "{name}: the policy has changed meanwhile; activate it again"
+            )));
+        }
         let pinned = Pinned { name: name.to_owned(), digest: Digest::new(plugin.digest()) };
         let (components, digest) = (self.components.clone(), pinned.digest.clone());
         let kept = tokio::task::spawn_blocking(move || components.put(&digest, &source)).await;
@@ -289,7 +295,7 @@ impl Life {
         let unfit =
             |reason| Refused::Unfit(LoadError { path: path.to_owned(), reasons: vec![reason] }.into());
         let source = read_component(path).await.map_err(unfit)?;
-        let checked = self.runtime.check(path, source.clone(), &|name| self.policy.plugin(name)).await;
+        let checked = self.runtime.check(path, source.clone(), &|name| self.policy.load().plugin(name)).await;
         let checked = checked.map_err(|e| Refused::Unfit(e.into()))?;
         check_name(checked.plugin(), name).map_err(Refused::Unfit)?;
         Ok((checked, source))
@@ -362,25 +368,6 @@ impl Life {
         self.components.forget_others(&needed);
         state.record = record;
         Ok(())
-    }
-
-    fn begin_probation(&self, state: &mut State, plugin: &Plugin, roles: &[Role]) {
-        for probation in &mut state.probation {
-            probation.roles.retain(|role| !roles.contains(role));
-        }
-        let until = Instant::now() + self.policy.activation.probation();
-        let infos = roles.iter().flat_map(|role| self.slots.infos(*role));
-        let before = infos
-            .filter(|info| info.plugin.generation() == plugin.generation())
-            .map(|info| (info.role, (info.stats.calls(), info.stats.faults())))
-            .collect();
-        state.probation.push(Probation {
-            name: plugin.name().to_owned(),
-            generation: plugin.generation(),
-            roles: roles.to_vec(),
-            before,
-            until,
-        });
     }
 }
 

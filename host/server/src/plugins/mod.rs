@@ -1,8 +1,9 @@
 //! Which plugin serves a role: [`start`] from the policy and the [`record`] of activations, [`life`] while it
-//! runs, with [`probation`] after each change, and [`offered`] for what changes nothing that serves. [`folder`] watches what operators drop into their own of the
-//! [`folders`], [`kept`] has the bytes
+//! runs, with [`probation`] after each change, [`offered`] for what changes nothing that serves, and [`adopt`] when
+//! the policy is another. [`folder`] watches what operators drop into their own of the [`folders`], [`kept`] has the bytes
 //! of what serves. [`trial`] runs candidates beside it.
 
+mod adopt;
 mod folder;
 mod folders;
 mod kept;

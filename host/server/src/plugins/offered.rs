@@ -54,7 +54,7 @@ impl Life {
 
     /// Tries a component out; nothing of it stays.
     pub async fn examine(&self, path: &Path, source: Arc<[u8]>) -> Report {
-        self.runtime.examine(path, source, &|name| self.policy.plugin(name)).await
+        self.runtime.examine(path, source, &|name| self.policy.load().plugin(name)).await
     }
 
     /// What serves by the policy under this name is to serve after a restart, too: its file is about to become

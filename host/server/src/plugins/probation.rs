@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use postern_guest::{Role, SlotInfo, SlotState};
+use postern_guest::{Plugin, Role, SlotInfo, SlotState};
 use tracing::{error, warn};
 
-use super::life::Life;
+use super::life::{Life, State};
 use crate::audit::Audit;
 
 /// How often it is looked at.
@@ -32,6 +32,28 @@ pub struct Probation {
     pub until: Instant,
 }
 
+impl Life {
+    /// Watches what has just begun to serve, in place of what was watched in these roles.
+    pub(super) fn begin_probation(&self, state: &mut State, plugin: &Plugin, roles: &[Role]) {
+        for probation in &mut state.probation {
+            probation.roles.retain(|role| !roles.contains(role));
+        }
+        let until = Instant::now() + self.policy.load().activation.probation();
+        let infos = roles.iter().flat_map(|role| self.slots.infos(*role));
+        let before = infos
+            .filter(|info| info.plugin.generation() == plugin.generation())
+            .map(|info| (info.role, (info.stats.calls(), info.stats.faults())))
+            .collect();
+        state.probation.push(Probation {
+            name: plugin.name().to_owned(),
+            generation: plugin.generation(),
+            roles: roles.to_vec(),
+            before,
+            until,
+        });
+    }
+}
+
 /// Watches new generations until it is stopped.
 pub async fn watch(life: Arc<Life>, audit: Audit) {
     let mut interval = tokio::time::interval(LOOK);
@@ -39,7 +61,7 @@ pub async fn watch(life: Arc<Life>, audit: Audit) {
     loop {
         interval.tick().await;
         for probation in life.on_probation(Instant::now()).await {
-            let most = life.policy.activation.max_fault_percent;
+            let most = life.policy.load().activation.max_fault_percent;
             let infos = probation.roles.iter().flat_map(|role| life.slots.infos(*role));
             let mut serving = infos.filter(|info| info.plugin.generation() == probation.generation);
             if let Some(why) = serving.find_map(|info| failing(&info, &probation.before, most)) {
