@@ -18,6 +18,7 @@
 )]
 
 mod by_key;
+mod collector;
 mod container;
 mod http;
 mod not_run;
@@ -31,6 +32,7 @@ mod terminal;
 mod wire;
 
 pub use by_key::KeyPair;
+pub use collector::{Collector, Trace};
 pub use container::{Container, Podman};
 pub use http::{Page, metric};
 pub use not_run::not_run;

@@ -95,6 +95,11 @@ impl Outcome {
     /// In the order of the variants.
     pub(crate) const NAMES: [&'static str; 9] =
         ["ok", "error", "trapped", "slow", "busy", "recovering", "nonsense", "failed", "unavailable"];
+
+    /// As metrics label it.
+    pub(crate) fn name(self) -> &'static str {
+        Outcome::NAMES.get(self as usize).copied().unwrap_or_default()
+    }
 }
 
 /// What a plugin answers in place of what it was asked for.

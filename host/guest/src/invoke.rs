@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use postern_store::Access;
+use postern_trace::{Span, step};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 use wasmtime::component::{ComponentNamedList, Lift, Lower, ResourceTable, TypedFunc};
@@ -43,11 +44,15 @@ impl<F: Face> Slot<F> {
     #[inline]
     pub(crate) fn call<T, E: Refusal>(
         &self,
+        name: &'static str,
         who: Who<'_>,
         call: impl FnOnce(&mut Warm<F>) -> wasmtime::Result<Result<T, E>>,
     ) -> Result<T, CallError<E>> {
         let serving = self.serving();
         let pool = serving.as_deref().ok_or(Down::Absent)?.pool(who);
+        let mut span = postern_trace::child(name);
+        pool.note(&mut span);
+        let _entered = span.recorded().map(Span::enter);
         let admitted = Breaker::admit(&*pool.breaker).ok_or_else(|| pool.count_down(Down::Recovering))?;
         let made = match pool.take() {
             Some(warm) => Ok(warm),
@@ -80,7 +85,9 @@ impl<F: Face> Slot<F> {
                 admitted.fault();
                 drop(warm);
                 pool.shrink();
-                Err(pool.count_down(pool.failure(&error)).into())
+                let down = pool.failure(&error);
+                span.fail(down.outcome().name());
+                Err(pool.count_down(down).into())
             }
         }
     }
@@ -88,6 +95,7 @@ impl<F: Face> Slot<F> {
     /// One call that may wait and only reads.
     pub(crate) async fn read<P, T, E>(
         &self,
+        name: &'static str,
         function: fn(&F) -> &Asked<P, T, E>,
         params: P,
     ) -> Result<T, CallError<E>>
@@ -96,12 +104,13 @@ impl<F: Face> Slot<F> {
         T: Lift + Send + Sync + 'static,
         E: Refusal + Lift + Send + Sync + 'static,
     {
-        self.checked(Access::Read, function, params, |_| true).await
+        self.checked(name, Access::Read, function, params, |_| true).await
     }
 
     /// One call that may wait and write. Its `Ok` means committed.
     pub(crate) async fn write<P, T, E>(
         &self,
+        name: &'static str,
         function: fn(&F) -> &Asked<P, T, E>,
         params: P,
     ) -> Result<T, CallError<E>>
@@ -110,13 +119,14 @@ impl<F: Face> Slot<F> {
         T: Lift + Send + Sync + 'static,
         E: Refusal + Lift + Send + Sync + 'static,
     {
-        self.checked(Access::Write, function, params, |_| true).await
+        self.checked(name, Access::Write, function, params, |_| true).await
     }
 
     /// One call that may wait. An answer that does not fit the question is undone, and counts as a
     /// fault of the plugin.
     pub(crate) async fn checked<P, T, E>(
         &self,
+        name: &'static str,
         access: Access,
         function: fn(&F) -> &Asked<P, T, E>,
         params: P,
@@ -127,14 +137,17 @@ impl<F: Face> Slot<F> {
         T: Lift + Send + Sync + 'static,
         E: Refusal + Lift + Send + Sync + 'static,
     {
-        let mut call = self.begin(Who::HOST).await?;
+        let mut call = self.begin(name, Who::HOST).await?;
         let fits = |answer: &Result<T, E>| answer.as_ref().map_or(true, fits);
         call.invoke_checked(access, function, params, fits).await?.map_err(CallError::Answer)
     }
 
-    /// Begins a call that may wait: waits for its turn and takes an instance.
-    pub(crate) async fn begin(&self, who: Who<'_>) -> Result<Call<F>, Down> {
+    /// Begins a call that may wait: waits for its turn and takes an instance. `name` is that of its step in a
+    /// trace, as ROLE.FUNCTION.
+    pub(crate) async fn begin(&self, name: &'static str, who: Who<'_>) -> Result<Call<F>, Down> {
         let pool = self.serving().as_ref().ok_or(Down::Absent)?.pool(who).clone();
+        let mut span = postern_trace::child(name);
+        pool.note(&mut span);
         let began = Instant::now();
         let deadline = began + pool.wall();
         let turn = {
@@ -142,9 +155,11 @@ impl<F: Face> Slot<F> {
             timeout_at(deadline, pool.permits.clone().acquire_owned()).await
         };
         let Ok(Ok(permit)) = turn else {
+            span.fail(Down::Busy.outcome().name());
             return Err(pool.count_down(Down::Busy));
         };
         let Some(admitted) = Breaker::admit(pool.breaker.clone()) else {
+            span.fail(Down::Recovering.outcome().name());
             return Err(pool.count_down(Down::Recovering));
         };
         let warm = pool.take();
@@ -152,7 +167,7 @@ impl<F: Face> Slot<F> {
         if is_fresh {
             pool.add(); // the permit has bounded it
         }
-        let mut call = Call { warm, admitted: Some(admitted), began, deadline, pool, _permit: permit };
+        let mut call = Call { warm, admitted: Some(admitted), began, deadline, pool, span, _permit: permit };
         if is_fresh {
             call.make().await?;
         }
@@ -189,6 +204,8 @@ pub(crate) struct Call<F: Face> {
     began: Instant,
     deadline: Instant,
     pool: Arc<Pool<F>>,
+    /// The step of a trace that it is.
+    span: Span,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -236,6 +253,7 @@ impl<F: Face> Call<F> {
         let meter = warm.store.data().meter.clone();
         let function = *function(&warm.face);
         let called = metered(meter.clone(), function.call_async(&mut warm.store, params));
+        let called = self.span.run(called);
         let answer = match timeout_at(self.deadline, called).await {
             Ok(Ok((answer,))) => answer,
             Ok(Err(error)) => return Err(self.fault(self.pool.failure(&error))),
@@ -253,13 +271,14 @@ impl<F: Face> Call<F> {
         let sql = &mut warm.store.data_mut().sql;
         let outcome = answer.outcome();
         if outcome == Outcome::Ok {
-            match timeout(COMMIT, sql.commit()).await {
+            let commit = self.span.run(step("store.commit", sql.commit()));
+            match timeout(COMMIT, commit).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     self.warm = Some(warm);
-                    return Err(self.pool.count_down(Down::Failed(error.to_string())));
+                    return Err(self.failed(error.to_string()));
                 }
-                Err(_) => return Err(self.pool.count_down(Down::Failed("the commit took too long".into()))),
+                Err(_) => return Err(self.failed("the commit took too long".to_owned())),
             }
         } else {
             sql.rollback().await;
@@ -282,7 +301,7 @@ impl<F: Face> Call<F> {
             let instance = pre.instantiate_async(&mut store).await?;
             F::bind(&mut store, &instance)
         };
-        match timeout_at(self.deadline, metered(meter, made)).await {
+        match timeout_at(self.deadline, self.span.run(metered(meter, made))).await {
             Ok(Ok(face)) => {
                 self.warm = Some(Box::new(Warm { store, face, calls: 0 }));
                 Ok(())
@@ -292,7 +311,15 @@ impl<F: Face> Call<F> {
         }
     }
 
+    /// The host could not do its part.
+    fn failed(&mut self, why: String) -> Down {
+        let down = Down::Failed(why);
+        self.span.fail(down.outcome().name());
+        self.pool.count_down(down)
+    }
+
     fn fault(&mut self, down: Down) -> Down {
+        self.span.fail(down.outcome().name());
         if let Some(admitted) = self.admitted.take()
             && down.is_fault()
         {

@@ -55,6 +55,8 @@ pub struct LogLine {
     pub level: LogLevel,
     /// What it says.
     pub text: String,
+    /// The request or packet that it was written for, or several, separated by spaces.
+    pub id: Option<String>,
 }
 
 /// The last lines of one plugin, all generations together.
@@ -68,12 +70,13 @@ impl Lines {
     pub(crate) fn push(&self, level: LogLevel, text: String) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let id = postern_trace::ids().map(|ids| ids.to_string());
         let mut kept = self.kept.lock();
         let seq = kept.back().map_or(1, |last| last.seq + 1);
         if kept.len() == LINES {
             kept.pop_front();
         }
-        kept.push_back(LogLine { seq, at, level, text });
+        kept.push_back(LogLine { seq, at, level, text, id });
         drop(kept);
         self.came.notify_waiters();
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use postern_trace::Span;
 use tokio::sync::Semaphore;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, InstancePre, Lift, Lower, TypedFunc};
@@ -196,6 +197,13 @@ impl<F: Face> Pool<F> {
             let line = format!("role {role}, generation {generation}: {fault}");
             self.plugin.granted.lines.push(LogLevel::Error, line);
         }
+    }
+
+    /// Which plugin a step of a trace is a call of.
+    #[inline]
+    pub(crate) fn note(&self, span: &mut Span) {
+        span.note("postern.plugin", || self.plugin.name().to_owned().into());
+        span.note("postern.generation", || i64::try_from(self.plugin.generation).unwrap_or(i64::MAX).into());
     }
 
     /// Instances idle, and all.

@@ -128,6 +128,14 @@ impl Refusal {
         if let Refusal::Stopping(elsewhere) = self { elsewhere.clone() } else { None }
     }
 
+    /// What a log line says of it: not what a rule tells the sender, which may name whom it is about.
+    pub fn logged(&self) -> String {
+        match self {
+            Refusal::ByRule(_) => "refused by rule".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether the peer is nobody any more: revoked, or its token has expired.
     pub fn ends_sign_in(&self) -> bool {
         matches!(self, Refusal::Expired | Refusal::Closed(ReasonCode::NotAuthorized))

@@ -51,6 +51,8 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     descriptors::make_room(&mut config.limits);
     let _full = drain::survive_full_files().context("signals")?;
     let hangups = reload::hangups().context("signals")?;
+    let exporting = config.telemetry.as_ref().map(postern_trace::start).transpose();
+    let exporting = exporting.map_err(|e| config.error("telemetry.otlp", e))?;
     let policy = Policy::load(&config.policy)?;
     let start = Start::look_up(&policy, &config)?;
     let data = DataDir::open(&config.data)?;
@@ -173,6 +175,9 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     }
     bus.flush().await;
     database.close().await;
+    if let Some(exporting) = exporting {
+        exporting.stop().await;
+    }
     info!("stopped");
     Ok(())
 }

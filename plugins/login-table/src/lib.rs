@@ -161,8 +161,9 @@ fn judge(
     let row = verify::stored(&Host, &attempt.user).map_err(|e| sql::explain(&e));
     let answer = verify::login(&Attempt(fits), lockout, &attempt.user, attempt.now, row);
     if let Err(login::LoginError::RetryAfter(secs)) = answer {
-        let line = format!("too many failed logins of {}: refused for {secs} s", attempt.user);
-        log::write(log::Level::Warn, &line);
+        // Nobody is named but where the operator asks for it.
+        log::write(log::Level::Warn, &format!("too many failed logins of one user: refused for {secs} s"));
+        log::write(log::Level::Debug, &format!("refused for {secs} s: {}", attempt.user));
     }
     answer
 }

@@ -178,7 +178,7 @@ impl Classify {
     #[inline]
     pub fn classify(&self, facts: &Facts<'_>) -> Result<Verdict, CallError<ClassifyError>> {
         let watched = self.watch.began();
-        let answer = self.slot.call(facts.who(), |warm: &mut Warm<Funcs>| {
+        let answer = self.slot.call("classify.classify", facts.who(), |warm: &mut Warm<Funcs>| {
             warm.store.data_mut().sender = facts.sender.cloned();
             let answer =
                 warm.face.world.postern_classify_classify().call_classify(&mut warm.store, facts.into());

@@ -131,7 +131,7 @@ impl Encrypt {
     pub fn decide(&self, facts: Facts) -> Result<Decision, CallError<EncryptError>> {
         let watched = self.watch.began();
         let (terminal, asked) = (facts.terminal.clone(), watched.map(|_| facts.clone()));
-        let answer = self.slot.call(who(&terminal), |warm: &mut Warm<Funcs>| {
+        let answer = self.slot.call("encrypt.decide", who(&terminal), |warm: &mut Warm<Funcs>| {
             Ok(warm.face.decide.call(&mut warm.store, (facts,))?.0)
         });
         if let Some(asked) = asked {
@@ -149,7 +149,7 @@ impl Encrypt {
     pub fn idle_period(&self, history: History) -> Result<u32, CallError<EncryptError>> {
         let watched = self.watch.began();
         let (terminal, asked) = (history.terminal.clone(), watched.map(|_| history.clone()));
-        let answer = self.slot.call(who(&terminal), |warm: &mut Warm<Funcs>| {
+        let answer = self.slot.call("encrypt.idle-period", who(&terminal), |warm: &mut Warm<Funcs>| {
             Ok(warm.face.idle_period.call(&mut warm.store, (history,))?.0)
         });
         if let Some(asked) = asked {

@@ -175,7 +175,7 @@ impl Login {
     /// [`LoginError`] from the plugin; [`Down`] when it gave no answer: refuse then.
     pub async fn login(&self, attempt: Attempt, password: &Secret) -> Result<Profile, CallError<LoginError>> {
         let who = Who { user: Some(&attempt.user), client: Some(&attempt.client_id) };
-        let mut call = self.slot.begin(who).await?;
+        let mut call = self.slot.begin("login.login", who).await?;
         let secret = lend(&mut call, password)?;
         let borrowed = Resource::new_borrow(secret.rep());
         // Reads only: argon2 runs within it, and SQLite has one writer at a time.
@@ -195,7 +195,7 @@ impl Login {
         proof: &Signed,
     ) -> Result<Profile, CallError<LoginError>> {
         let who = Who { user: Some(&attempt.user), client: Some(&attempt.client_id) };
-        let mut call = self.slot.begin(who).await?;
+        let mut call = self.slot.begin("login.login-by-key", who).await?;
         let signed = lend(&mut call, proof)?;
         let borrowed = Resource::new_borrow(signed.rep());
         let answer = call.invoke(Access::Read, |funcs| &funcs.login_by_key, (attempt, borrowed)).await?;
@@ -209,7 +209,7 @@ impl Login {
     ///
     /// When the directory gave no answer.
     pub async fn find(&self, user: &str) -> Result<Option<Profile>, CallError<DirectoryError>> {
-        self.slot.read(|funcs| &funcs.find, (user.to_owned(),)).await
+        self.slot.read("login.find", |funcs| &funcs.find, (user.to_owned(),)).await
     }
 
     /// The partner organisations of an organisation.
@@ -218,7 +218,7 @@ impl Login {
     ///
     /// When the directory gave no answer.
     pub async fn partners(&self, org: &str) -> Result<Vec<Partner>, CallError<DirectoryError>> {
-        self.slot.read(|funcs| &funcs.partners, (org.to_owned(),)).await
+        self.slot.read("login.partners", |funcs| &funcs.partners, (org.to_owned(),)).await
     }
 
     /// The members of a group, sorted byte by byte, each once; `*` is everyone. None when there is no
@@ -229,7 +229,9 @@ impl Login {
     /// When the directory gave no answer, or one in another order.
     pub async fn members(&self, group: &str) -> Result<Option<Vec<String>>, CallError<DirectoryError>> {
         let fits = |members: &Option<Vec<String>>| members.as_deref().is_none_or(is_rising);
-        self.slot.checked(Access::Read, |funcs| &funcs.members, (group.to_owned(),), fits).await
+        self.slot
+            .checked("login.members", Access::Read, |funcs| &funcs.members, (group.to_owned(),), fits)
+            .await
     }
 
     /// Up to `limit` people whom `user` may see, sorted by user id byte by byte, after `after`.
@@ -243,7 +245,9 @@ impl Login {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Entry>, CallError<DirectoryError>> {
-        self.slot.read(|funcs| &funcs.visible, (user.to_owned(), after.map(str::to_owned), limit)).await
+        self.slot
+            .read("login.visible", |funcs| &funcs.visible, (user.to_owned(), after.map(str::to_owned), limit))
+            .await
     }
 
     /// Makes or changes a user. Without a password the old one stays; a new user needs one or a key.
@@ -256,7 +260,7 @@ impl Login {
         account: Account,
         password: Option<&Secret>,
     ) -> Result<(), CallError<AccountsError>> {
-        let mut call = self.slot.begin(Who::HOST).await?;
+        let mut call = self.slot.begin("login.put-user", Who::HOST).await?;
         let secret = password.map(|password| lend(&mut call, password)).transpose()?;
         let borrowed = secret.as_ref().map(|secret| Resource::new_borrow(secret.rep()));
         let answer = call.invoke(Access::Write, |funcs| &funcs.put_user, (account, borrowed)).await?;
@@ -272,7 +276,7 @@ impl Login {
     ///
     /// [`AccountsError`] from the plugin, or no answer.
     pub async fn remove_user(&self, user: &str) -> Result<bool, CallError<AccountsError>> {
-        self.slot.write(|funcs| &funcs.remove_user, (user.to_owned(),)).await
+        self.slot.write("login.remove-user", |funcs| &funcs.remove_user, (user.to_owned(),)).await
     }
 
     /// Up to `limit` accounts, sorted, after `after`.
@@ -285,7 +289,7 @@ impl Login {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Account>, CallError<AccountsError>> {
-        self.slot.read(|funcs| &funcs.list_users, (after.map(str::to_owned), limit)).await
+        self.slot.read("login.list-users", |funcs| &funcs.list_users, (after.map(str::to_owned), limit)).await
     }
 
     /// Makes `partner.org` a partner of `org`, or (with [`Relation::Unrelated`]) no longer one.
@@ -294,7 +298,7 @@ impl Login {
     ///
     /// [`AccountsError`] from the plugin, or no answer.
     pub async fn put_partner(&self, org: &str, partner: Partner) -> Result<(), CallError<AccountsError>> {
-        self.slot.write(|funcs| &funcs.put_partner, (org.to_owned(), partner)).await
+        self.slot.write("login.put-partner", |funcs| &funcs.put_partner, (org.to_owned(), partner)).await
     }
 }
 

@@ -218,7 +218,15 @@ impl Store {
     pub async fn save(&self, batch: impl Into<Arc<[Message]>>) -> Result<Vec<Saved>, CallError<StoreError>> {
         let batch = batch.into();
         let asked = (batch.clone(),);
-        self.slot.checked(Access::Write, |funcs| &funcs.save, asked, |saved| is_answer(&batch, saved)).await
+        self.slot
+            .checked(
+                "store.save",
+                Access::Write,
+                |funcs| &funcs.save,
+                asked,
+                |saved| is_answer(&batch, saved),
+            )
+            .await
     }
 
     /// Up to `limit` messages of a user's inbox after `after`, in order.
@@ -233,7 +241,15 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Delivery>, CallError<StoreError>> {
         let asked = (user.to_owned(), after, limit);
-        self.slot.checked(Access::Read, |funcs| &funcs.inbox, asked, |page| is_page(page, after, limit)).await
+        self.slot
+            .checked(
+                "store.inbox",
+                Access::Read,
+                |funcs| &funcs.inbox,
+                asked,
+                |page| is_page(page, after, limit),
+            )
+            .await
     }
 
     /// The greatest seq given in a user's inbox, 0 when empty.
@@ -242,7 +258,7 @@ impl Store {
     ///
     /// [`StoreError`] from the plugin, or no answer.
     pub async fn head(&self, user: &str) -> Result<u64, CallError<StoreError>> {
-        self.slot.read(|funcs| &funcs.head, (user.to_owned(),)).await
+        self.slot.read("store.head", |funcs| &funcs.head, (user.to_owned(),)).await
     }
 
     /// Up to `limit` messages before `before` (none: from the newest), newest first, in one
@@ -258,7 +274,9 @@ impl Store {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<Delivery>, CallError<StoreError>> {
-        self.slot.read(|funcs| &funcs.history, (user.to_owned(), conversation, before, limit)).await
+        self.slot
+            .read("store.history", |funcs| &funcs.history, (user.to_owned(), conversation, before, limit))
+            .await
     }
 
     /// Marks a conversation read up to `marker.seq`; never moves back.
@@ -267,7 +285,7 @@ impl Store {
     ///
     /// [`StoreError`] from the plugin, or no answer.
     pub async fn mark_read(&self, user: &str, marker: Marker) -> Result<(), CallError<StoreError>> {
-        self.slot.write(|funcs| &funcs.mark_read, (user.to_owned(), marker)).await
+        self.slot.write("store.mark-read", |funcs| &funcs.mark_read, (user.to_owned(), marker)).await
     }
 
     /// A user's read markers.
@@ -276,7 +294,7 @@ impl Store {
     ///
     /// [`StoreError`] from the plugin, or no answer.
     pub async fn markers(&self, user: &str) -> Result<Vec<Marker>, CallError<StoreError>> {
-        self.slot.read(|funcs| &funcs.markers, (user.to_owned(),)).await
+        self.slot.read("store.markers", |funcs| &funcs.markers, (user.to_owned(),)).await
     }
 }
 

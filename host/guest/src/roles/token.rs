@@ -285,7 +285,7 @@ impl Token {
     ///
     /// No answer: refuse to serve too.
     pub async fn admits_anonymous(&self) -> Result<bool, Down> {
-        let mut call = self.slot.begin(Who::HOST).await?;
+        let mut call = self.slot.begin("token.admits-anonymous", Who::HOST).await?;
         call.invoke(Access::Read, |funcs| &funcs.admits_anonymous, ()).await
     }
 
@@ -295,7 +295,7 @@ impl Token {
     ///
     /// [`TokenError`] from the plugin, or no answer: refuse then.
     pub async fn issue(&self, holder: Holder, now: u64) -> Result<Issued, CallError<TokenError>> {
-        let mut call = self.slot.begin(Who::HOST).await?;
+        let mut call = self.slot.begin("token.issue", Who::HOST).await?;
         let raw = call.invoke(Access::Read, |funcs| &funcs.issue, (holder, now)).await?;
         Ok(issued(&mut call, raw.map_err(CallError::Answer)?)?)
     }
@@ -306,7 +306,7 @@ impl Token {
     ///
     /// [`TokenError`] from the plugin, or no answer: refuse then.
     pub async fn verify(&self, attempt: Attempt) -> Result<Outcome, CallError<TokenError>> {
-        self.slot.read(|funcs| &funcs.verify, (attempt,)).await
+        self.slot.read("token.verify", |funcs| &funcs.verify, (attempt,)).await
     }
 
     /// Makes a new token for the holder of a valid one, which stays good until it expires. `holder` is
@@ -321,7 +321,7 @@ impl Token {
         holder: Holder,
         now: u64,
     ) -> Result<Issued, CallError<TokenError>> {
-        let mut call = self.slot.begin(Who::HOST).await?;
+        let mut call = self.slot.begin("token.renew", Who::HOST).await?;
         let raw = call.invoke(Access::Read, |funcs| &funcs.renew, (token_id.to_owned(), holder, now)).await?;
         Ok(issued(&mut call, raw.map_err(CallError::Answer)?)?)
     }
@@ -332,7 +332,7 @@ impl Token {
     ///
     /// [`TokenError`] from the plugin, or no answer: send nothing then.
     pub async fn command_key(&self, token_id: &str, now: u64) -> Result<Key, CallError<TokenError>> {
-        let mut call = self.slot.begin(Who::HOST).await?;
+        let mut call = self.slot.begin("token.command-key", Who::HOST).await?;
         let given = call.invoke(Access::Read, |funcs| &funcs.command_key, (token_id.to_owned(), now)).await?;
         let given = given.map_err(CallError::Answer)?;
         let key = call.table()?.delete(given).map_err(|error| Down::Failed(error.to_string()))?;
@@ -346,7 +346,7 @@ impl Token {
     ///
     /// [`TokenError`] from the plugin, or no answer.
     pub async fn revoke(&self, selector: Selector, now: u64) -> Result<Vec<String>, CallError<TokenError>> {
-        self.slot.read(|funcs| &funcs.revoke, (selector, now)).await
+        self.slot.read("token.revoke", |funcs| &funcs.revoke, (selector, now)).await
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use postern_trace::follow;
+
 use super::Ctx;
 use crate::{
     listen::http::Peer,
@@ -30,13 +32,13 @@ pub(super) async fn act<T: Send + 'static>(
         tracing::error!(error = %e, "audit log");
         Problem::detailed(Kind::Internal, format!("the audit log cannot be written ({e}); nothing was done"))
     })?;
-    let done = ctx.admin.tasks.spawn(async move {
+    let done = ctx.admin.tasks.spawn(follow(async move {
         let result = work.await;
         match &result {
             Ok(_) => act.end("done", "").await,
             Err(problem) => act.end("failed", &problem.to_string()).await,
         }
         result
-    });
+    }));
     done.await.unwrap_or_else(|_| Err(Kind::Internal.into()))
 }

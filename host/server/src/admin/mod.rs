@@ -23,7 +23,7 @@ use std::{sync::Arc, time::Instant};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    middleware::from_fn_with_state,
+    middleware::{from_fn, from_fn_with_state},
     routing::{MethodRouter, get, post, put},
 };
 use postern_broker::Broker;
@@ -38,6 +38,7 @@ use crate::{
     audit::Audit,
     command::Commands,
     config::{NodeRoles, SecretText},
+    listen::traced::traced,
     login::{Kind, Problem},
     plugins::Life,
     reload::Reloader,
@@ -142,7 +143,10 @@ pub fn routers(admin: Admin) -> Routers {
             .layer(DefaultBodyLimit::max(MAX_BODY))
     };
     Routers {
-        admin: finish(verbs).layer(from_fn_with_state(ctx.clone(), guard::admit)).with_state(ctx.clone()),
+        admin: finish(verbs)
+            .layer(from_fn_with_state(ctx.clone(), guard::admit))
+            .layer(from_fn(traced))
+            .with_state(ctx.clone()),
         health: finish(probes()).with_state(ctx),
     }
 }

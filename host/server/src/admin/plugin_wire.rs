@@ -139,6 +139,9 @@ pub struct LogView {
     pub level: String,
     /// What it says.
     pub text: String,
+    /// The request or packet that it was written for, or several, separated by spaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 /// Which calls to record.

@@ -260,6 +260,6 @@ pub(super) fn shadow_view(shadow: &Shadow) -> ShadowView {
 }
 
 fn line(line: LogLine) -> LogView {
-    let LogLine { seq, at, level, text } = line;
-    LogView { seq, at, level: level.name().to_owned(), text }
+    let LogLine { seq, at, level, text, id } = line;
+    LogView { seq, at, level: level.name().to_owned(), text, id }
 }

@@ -124,7 +124,7 @@ impl Cli {
 
     fn serve(&self) -> anyhow::Result<()> {
         let config = Config::load(self.options.config.as_deref())?;
-        logging::start(config.log_filter.as_deref())
+        logging::start(config.log_filter.as_deref(), config.log_format)
             .map_err(|e| config.error("log.filter", format!("{e} (or variable RUST_LOG)")))?;
         // Before anything takes a counter.
         admin::metrics::start().context("metrics")?;

@@ -23,14 +23,15 @@ pub(super) async fn print(
         let wait = follow && after > 0;
         let page: LogPage =
             server.get(&path(name, &format!("/logs?after={after}&wait={wait}{level}"))).await?;
-        for LogView { seq, at, level, text } in &page.lines {
+        for LogView { seq, at, level, text, id } in &page.lines {
             after = after.max(*seq);
             if server.json {
-                print::line(&serde_json::to_string(
-                    &serde_json::json!({ "seq": seq, "at": at, "level": level, "text": text }),
-                )?)?;
+                let line =
+                    serde_json::json!({ "seq": seq, "at": at, "level": level, "text": text, "id": id });
+                print::line(&serde_json::to_string(&line)?)?;
             } else {
-                print::line(&format!("{} {level:5} {}", print::time(*at), printable(text)))?;
+                let id = id.as_ref().map(|id| format!(" id={}", printable(id))).unwrap_or_default();
+                print::line(&format!("{} {level:5} {}{id}", print::time(*at), printable(text)))?;
             }
         }
         if !follow {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use postern_broker::topic::TopicName;
 use postern_store::{CommandRow, Inserted};
+use postern_trace::{follow, step};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -86,8 +87,8 @@ impl Commands {
         }
         crash::point("command.saving");
         let asked = command.clone();
-        let saved =
-            self.store.insert(command, self.limits.commands_per_requester).await.map_err(unavailable)?;
+        let saved = step("store.command", self.store.insert(command, self.limits.commands_per_requester));
+        let saved = saved.await.map_err(unavailable)?;
         match saved {
             Inserted::Known(known) if is_same(&known, &asked) => Ok(known),
             Inserted::Known(_) => Err(invalid("this key names another command of yours")),
@@ -98,11 +99,11 @@ impl Commands {
             Inserted::New(command) => {
                 crash::point("command.saved");
                 metrics::counter!("postern_commands_total", "state" => "accepted").increment(1);
-                self.tasks.spawn(self.tell(&command));
+                self.tasks.spawn(follow(self.tell(&command)));
                 let (this, terminal) = (self.clone(), command.terminal.clone());
                 let sequence = command.instruction_sequence();
                 // The requester has its answer as soon as it is saved.
-                self.tasks.spawn(async move { this.look_after(&terminal, sequence).await });
+                self.tasks.spawn(follow(async move { this.look_after(&terminal, sequence).await }));
                 Ok(command)
             }
         }

@@ -71,6 +71,15 @@ impl Verb {
         };
         Some((terminal, verb))
     }
+
+    /// Its step of a trace.
+    pub const fn step(self) -> &'static str {
+        match self {
+            Verb::Ask => "command.ask",
+            Verb::Query => "command.query",
+            Verb::Result => "command.result",
+        }
+    }
 }
 
 impl Commands {

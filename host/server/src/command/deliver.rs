@@ -10,6 +10,7 @@ use postern_broker::{
 };
 use postern_guest::Key;
 use postern_store::CommandRow;
+use postern_trace::{follow, step};
 use tracing::warn;
 
 use super::{Commands, crash, format::Command, links::Terminal, state::State};
@@ -24,6 +25,10 @@ impl Commands {
         command: &CommandRow,
         must_encrypt: bool,
     ) -> bool {
+        step("command.deliver", self.deliver_now(terminal, command, must_encrypt)).await
+    }
+
+    async fn deliver_now(&self, terminal: &Terminal, command: &CommandRow, must_encrypt: bool) -> bool {
         let Some(key) = self.key_of(terminal).await else { return false };
         let bytes = Command {
             terminal: &terminal.user,
@@ -53,7 +58,7 @@ impl Commands {
         }
         match self.advance(command, State::Sent, &[]).await {
             Ok(Some(changed)) => {
-                self.tasks.spawn(self.tell(&changed));
+                self.tasks.spawn(follow(self.tell(&changed)));
                 true
             }
             Ok(None) => false,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use postern_broker::wire::{ReasonCode, Version};
 use postern_guest::roles::types::Transport;
+use postern_trace::step;
 use ring::rand::{SecureRandom, SystemRandom};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Commands, crash,
@@ -26,6 +27,16 @@ impl Commands {
     /// Tells a terminal to come in through `to`, unless it was told and has some time left to do so.
     /// Numbered `sequence`, which nobody else was given, or else by a number that is taken now.
     pub(super) async fn instruct(
+        self: &Arc<Self>,
+        terminal: &Arc<Terminal>,
+        to: Transport,
+        why: &str,
+        sequence: Option<u64>,
+    ) {
+        step("command.instruct", self.instruct_now(terminal, to, why, sequence)).await;
+    }
+
+    async fn instruct_now(
         self: &Arc<Self>,
         terminal: &Arc<Terminal>,
         to: Transport,
@@ -83,7 +94,8 @@ impl Commands {
         };
         crash::point("instruction.sent");
         metrics::counter!("postern_instructions_total", "to" => name).increment(u64::from(sent));
-        info!(terminal = terminal.user, to = name, times, why, "instructed to reconnect");
+        info!(to = name, times, why, "instructed to reconnect");
+        debug!(terminal = terminal.user, to = name, "instructed to reconnect");
         act.end(if sent { "done" } else { "gone" }, "").await;
     }
 

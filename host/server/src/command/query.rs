@@ -8,6 +8,7 @@ use std::sync::{
 use parking_lot::Mutex;
 use postern_broker::Link;
 use postern_guest::roles::types::Transport;
+use postern_trace::follow;
 use tokio::sync::OnceCell;
 
 use super::{Commands, account::Meter, format::Query, links::Terminal};
@@ -61,7 +62,7 @@ impl Commands {
         // However often it asks, one looks and one more waits to look.
         if !terminal.asked.swap(true, Ordering::AcqRel) {
             let this = self.clone();
-            self.tasks.spawn(async move { this.serve(&terminal).await });
+            self.tasks.spawn(follow(async move { this.serve(&terminal).await }));
         }
         Outcome::Durable
     }

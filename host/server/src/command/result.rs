@@ -5,7 +5,8 @@ use std::sync::Arc;
 use postern_broker::Link;
 use postern_guest::roles::types::Transport;
 use postern_store::CommandRow;
-use tracing::{info, warn};
+use postern_trace::{follow, step};
+use tracing::{debug, info, warn};
 
 use super::{Commands, crash, deliver::id_text, format, state::State};
 use crate::{clock, control::ingest::Outcome, mqtt::publish::Sender};
@@ -60,7 +61,8 @@ impl Commands {
         if !self.links.first_in_a_while(terminal, what, clock::now().0) {
             return;
         }
-        warn!(terminal, what, "refused");
+        warn!(what, "refused");
+        debug!(terminal, what, "refused");
         match self.audit.begin("network", "command.refused", terminal, what).await {
             Ok(act) => act.end("refused", "").await,
             Err(e) => warn!(error = %e, "audit log"),
@@ -70,7 +72,7 @@ impl Commands {
     /// Brings a command to a state, and tells the requester.
     pub(super) async fn step(&self, command: &CommandRow, to: State, outcome: &[u8]) {
         match self.advance(command, to, outcome).await {
-            Ok(Some(changed)) => drop(self.tasks.spawn(self.tell(&changed))),
+            Ok(Some(changed)) => drop(self.tasks.spawn(follow(self.tell(&changed)))),
             Ok(None) => {} // it is further on already
             Err(e) => warn!(error = %e, command = command.id, "commands"),
         }
@@ -86,10 +88,9 @@ impl Commands {
         if !to.after().contains(&&*command.state) {
             return Ok(None);
         }
-        let changed = self
-            .store
-            .advance(&command.id, &to.after(), to.name(), to.is_end(), outcome, clock::now().0)
-            .await?;
+        let (after, now) = (to.after(), clock::now().0);
+        let advanced = self.store.advance(&command.id, &after, to.name(), to.is_end(), outcome, now);
+        let changed = step("store.command", advanced).await?;
         if let Some(changed) = &changed {
             metrics::counter!("postern_commands_total", "state" => to.name()).increment(1);
             info!(command = changed.id, state = changed.state, "command");

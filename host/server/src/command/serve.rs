@@ -5,6 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use postern_guest::roles::types::Transport;
+use postern_trace::{Work, step};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -16,6 +17,9 @@ use crate::clock;
 pub struct Waits {
     /// Its user id.
     pub terminal: String,
+    /// What is worked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
 }
 impl Waits {
     /// Broadcast subject.
@@ -29,7 +33,8 @@ impl Commands {
         if let Some(terminal) = self.links.of(terminal) {
             return self.serve_numbered(&terminal, Some(sequence)).await;
         }
-        let Ok(body) = serde_json::to_vec(&Waits { terminal: terminal.to_owned() }) else { return };
+        let waits = Waits { terminal: terminal.to_owned(), trace: Work::now().carried() };
+        let Ok(body) = serde_json::to_vec(&waits) else { return };
         if let Err(e) = self.bus.publish(Waits::SUBJECT, Bytes::from(body)).await {
             // It is found at the terminal's next query.
             warn!(error = %e, "bus");
@@ -45,7 +50,8 @@ impl Commands {
     pub fn heard(self: &Arc<Self>, waits: &Waits) {
         if let Some(terminal) = self.links.of(&waits.terminal) {
             let this = self.clone();
-            self.tasks.spawn(async move { this.serve(&terminal).await });
+            let work: Work = waits.trace.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default();
+            self.tasks.spawn(work.run(async move { this.serve(&terminal).await }));
         }
     }
 
@@ -56,6 +62,10 @@ impl Commands {
 
     /// The same; an instruction is given `sequence`, if there is one.
     async fn serve_numbered(self: &Arc<Self>, terminal: &Arc<Terminal>, sequence: Option<u64>) {
+        step("command.serve", self.serve_in_turn(terminal, sequence)).await;
+    }
+
+    async fn serve_in_turn(self: &Arc<Self>, terminal: &Arc<Terminal>, sequence: Option<u64>) {
         let mut sent = terminal.sent.lock().await;
         if terminal.asked.swap(false, Ordering::AcqRel) {
             sent.clear();

@@ -111,6 +111,6 @@ impl Commands {
             expires_at: None,
             recipients: Arc::new(vec![command.requester.clone()]),
         };
-        Some(Incoming { stored, delivery: Delivery { message: Arc::new(message), from: None } })
+        Some(Incoming { stored, delivery: Delivery::new(message, None) })
     }
 }

@@ -24,6 +24,8 @@ pub enum Kind {
     Text,
     /// A whole number.
     Integer,
+    /// A number, perhaps with a point.
+    Number,
     /// Separated by commas.
     List,
 }
@@ -52,6 +54,10 @@ const KEYS: &[(&str, Kind)] = &[
     ("drain.server_reference", Kind::Text),
     ("keys.master", Kind::Text),
     ("log.filter", Kind::Text),
+    ("log.format", Kind::Text),
+    ("telemetry.otlp", Kind::Text),
+    ("telemetry.sample", Kind::Number),
+    ("telemetry.service", Kind::Text),
 ];
 
 /// All keys that a config may hold, with their kind.
@@ -94,6 +100,9 @@ impl Environment {
                 // The text is not repeated: a secret may stand there by mistake.
                 Kind::Integer => {
                     Value::from(text.trim().parse::<i64>().map_err(|_| wrong("expected a whole number"))?)
+                }
+                Kind::Number => {
+                    Value::from(text.trim().parse::<f64>().map_err(|_| wrong("expected a number"))?)
                 }
                 Kind::List => {
                     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());

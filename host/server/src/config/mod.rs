@@ -4,6 +4,7 @@ mod address;
 mod env;
 mod error;
 mod limits;
+mod observing;
 mod origins;
 mod raw;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use address::{AdminAddress, HostPort};
 pub use env::{Environment, FILE};
 pub use error::{ConfigError, Origin};
 pub use limits::Limits;
+pub use observing::LogFormat;
 pub use origins::Origins;
 
 use raw::Raw;
@@ -137,6 +139,11 @@ pub struct Config {
     pub instruction_key: u32,
     /// Which log lines are written, in the syntax of tracing's `EnvFilter`. Default `info`.
     pub log_filter: Option<String>,
+    /// `text` or `json`. Default: text on a terminal, JSON otherwise.
+    pub log_format: Option<LogFormat>,
+    /// Where traces go, by OTLP over HTTP (`http://HOST:4318`); the share of requests and messages that is
+    /// traced, from 0 to 1, default 0.01; and `service.name`, default `postern`. Default: no traces.
+    pub telemetry: Option<postern_trace::Settings>,
 }
 
 impl std::fmt::Debug for Config {
@@ -288,6 +295,8 @@ impl Source<'_> {
             master_key: self.master_key(raw.keys.master)?,
             instruction_key: raw.keys.instruction.unwrap_or(1),
             log_filter: raw.log.filter,
+            log_format: self.log_format(raw.log.format)?,
+            telemetry: self.telemetry(raw.telemetry)?,
             listen,
             data,
         })

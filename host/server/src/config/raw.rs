@@ -24,6 +24,7 @@ pub(super) struct Raw {
     pub drain: RawDrain,
     pub keys: RawKeys,
     pub log: RawLog,
+    pub telemetry: RawTelemetry,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -105,4 +106,13 @@ impl std::fmt::Debug for RawKeys {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawLog {
     pub filter: Option<String>,
+    pub format: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTelemetry {
+    pub otlp: Option<String>,
+    pub sample: Option<f64>,
+    pub service: Option<String>,
 }

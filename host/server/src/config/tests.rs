@@ -67,6 +67,11 @@ fn every_fixed_key_is_read() {
         master = "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F"
         [log]
         filter = "debug"
+        format = "text"
+        [telemetry]
+        otlp = "https://collector.example.com/tenant"
+        sample = 0.5
+        service = "postern-eu"
         "#,
         &[],
     )
@@ -78,6 +83,10 @@ fn every_fixed_key_is_read() {
     assert_eq!(config.limits.connections, 7);
     assert_eq!(config.server_reference.as_deref(), Some("mqtt-2.example.com:8883 [2001:db8::7]"));
     assert!(config.master_key.is_some());
+    assert_eq!(config.log_format, Some(LogFormat::Text));
+    let telemetry = config.telemetry.unwrap();
+    assert_eq!((telemetry.share, &*telemetry.service), (0.5, "postern-eu"));
+    assert_eq!(telemetry.endpoint.to_string(), "collector.example.com:443");
 }
 
 #[test]
@@ -89,6 +98,9 @@ fn every_key_can_be_set_by_environment() {
             "websocket.origins" => "https://x",
             "keys.master" => "0000000000000000000000000000000000000000000000000000000000000000",
             "admin.token" => "1234567890123456789012",
+            "log.format" => "json",
+            "telemetry.otlp" => "http://localhost",
+            "telemetry.sample" => "0.5",
             _ if key.starts_with("listen.") => "127.0.0.1:0",
             _ if kind == Kind::Integer => "4096",
             _ => "x",
@@ -103,6 +115,24 @@ fn every_key_can_be_set_by_environment() {
         let vars: Vec<(&str, &str)> = vars.iter().map(|(k, v)| (k.as_str(), *v)).collect();
         load("", &vars).unwrap_or_else(|e| panic!("{key}: {e}"));
     }
+}
+
+#[test]
+fn logs_and_traces_are_checked() {
+    assert!(load("[telemetry]\nsample = 1", &[]).unwrap().telemetry.is_none(), "without a collector");
+    for (text, wrong) in [
+        ("[log]\nformat = \"xml\"", "postern.toml: log.format: \"xml\" is neither `text` nor `json`"),
+        ("[telemetry]\nsample = 2", "postern.toml: telemetry.sample: expected a share from 0 to 1"),
+        ("[telemetry]\nservice = \"\"", "postern.toml: telemetry.service: empty"),
+        (
+            "[telemetry]\notlp = \"localhost:4317\"",
+            "postern.toml: telemetry.otlp: expected http://HOST:PORT or https://HOST:PORT, without user and query",
+        ),
+    ] {
+        assert_eq!(refused(text, &[]), wrong);
+    }
+    let vars = [("POSTERN_TELEMETRY__SAMPLE", "half")];
+    assert_eq!(refused("", &vars), "environment variable POSTERN_TELEMETRY__SAMPLE: expected a number");
 }
 
 #[test]

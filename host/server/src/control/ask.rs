@@ -4,6 +4,8 @@ use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use postern_bus::{Bus, BusError};
+use postern_trace::{Work, child};
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::wire::{Denied, Group, Request};
@@ -12,14 +14,36 @@ use crate::tasks::Background;
 /// How long an answer may take. A login waits for an issued token this long at most.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A request, and what it is asked for: who answers goes on with that.
+#[derive(Serialize)]
+struct Carried<'a, R> {
+    #[serde(flatten)]
+    question: &'a R,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
+}
+
+/// What a message of the bus says that it belongs to; nobody's, when it says nothing that is understood.
+pub fn carried(payload: &[u8]) -> Work {
+    #[derive(Deserialize)]
+    struct Trace {
+        trace: Option<String>,
+    }
+    let said = serde_json::from_slice::<Trace>(payload).ok().and_then(|it| it.trace);
+    said.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
 /// Sends a request to its group and waits for the answer.
 ///
 /// # Errors
 /// What the answering node said, or `Unavailable` when none answered.
 pub async fn ask<R: Request>(bus: &Bus, request: &R) -> Result<R::Answer, Denied> {
     let unavailable = |detail: String| Denied::Unavailable { detail };
-    let body = serde_json::to_vec(request).map_err(|e| unavailable(e.to_string()))?;
-    let answer = match bus.request(R::SUBJECT, Bytes::from(body), PATIENCE).await {
+    let mut span = child("bus.request");
+    span.note("postern.subject", || R::SUBJECT.into());
+    let carried = Carried { question: request, trace: span.work().carried() };
+    let body = serde_json::to_vec(&carried).map_err(|e| unavailable(e.to_string()))?;
+    let answer = match span.run(bus.request(R::SUBJECT, Bytes::from(body), PATIENCE)).await {
         Ok(answer) => answer,
         Err(BusError::NoResponder) => {
             let group = match R::GROUP {
@@ -53,7 +77,8 @@ where
     tasks.spawn(async move {
         while let Some(request) = requests.next().await {
             let f = f.clone();
-            owner.spawn(async move {
+            let work = carried(&request.payload);
+            owner.spawn(work.run(async move {
                 let result = match serde_json::from_slice::<R>(&request.payload) {
                     Ok(question) => f(question).await,
                     Err(e) => Err(Denied::Invalid { detail: format!("{}: {e}", R::SUBJECT) }),
@@ -62,7 +87,7 @@ where
                     Ok(body) => request.reply(Bytes::from(body)).await,
                     Err(e) => warn!(subject = R::SUBJECT, error = %e, "answer cannot be written"),
                 }
-            });
+            }));
         }
     });
     Ok(())

@@ -11,14 +11,16 @@ use std::{
     task::{Context, Poll},
 };
 
-use postern_broker::{Broker, Link, Message, wire::Text};
+use postern_broker::{Broker, wire::Text};
 use postern_guest::{
     CallError, Down, Slots,
     roles::store::{self, Place, Saved, StoreError},
 };
+use postern_trace::{batch as together, child};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+pub use super::incoming::{Delivery, Incoming};
 use super::room::{Room, Taken};
 use crate::{clock, tasks::Background};
 
@@ -30,28 +32,10 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Places in inboxes that one transaction fills, at most, unless one message has more recipients: each
 /// is a row, and a name in the plugin's memory.
 const BATCH_PLACES: usize = 20_000;
-/// What a message counts for beside its body and properties: names, topic, the message itself.
-const OVERHEAD: usize = 512;
 /// Submissions that may wait; each is bounded by what one read brings.
 const WAITING: usize = 4_096;
 /// Committed batches that may wait for their delivery.
 const UNDELIVERED: usize = 64;
-
-/// A message on its way into the store.
-pub struct Incoming {
-    /// What the store role is given.
-    pub stored: store::Message,
-    /// What is delivered once it is stored.
-    pub delivery: Delivery,
-}
-
-/// A message to deliver.
-pub struct Delivery {
-    /// The message.
-    pub message: Arc<Message>,
-    /// The link that it came from: it is not sent back there. None for a will.
-    pub from: Option<Arc<Link>>,
-}
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +48,6 @@ pub enum Outcome {
     Unavailable(String),
     /// Something else is, which is named: temporary too.
     Down(&'static str, String),
-}
-
-impl Incoming {
-    /// What it counts for while it waits.
-    pub fn cost(&self) -> usize {
-        self.stored.body.len() + self.stored.properties.len() + OVERHEAD
-    }
 }
 
 /// A message that waits.
@@ -146,7 +123,9 @@ async fn commit(
     while submissions.recv_many(&mut fresh, BATCH).await > 0 {
         let mut waiting: VecDeque<Submission> = fresh.drain(..).collect();
         while !waiting.is_empty() {
-            let (stored, unfinished) = store_batch(gather(&mut waiting), &slots).await;
+            let parts = gather(&mut waiting);
+            let works = parts.iter().flat_map(|part| &part.messages).map(|it| it.incoming.delivery.work);
+            let (stored, unfinished) = together(works.collect(), store_batch(parts, &slots)).await;
             if let Some(first) = waiting.front_mut() {
                 first.answer.outcomes.extend(unfinished);
             }
@@ -227,8 +206,9 @@ async fn store_batch(batch: Vec<Part>, slots: &Slots) -> (Committed, Vec<Outcome
                 let end = at + part.deliveries.len();
                 let own: Arc<[store::Message]> = messages.get(at..end).unwrap_or_default().into();
                 at = end;
-                let answer = slots.store().save(own).await;
-                unfinished.extend(settle(vec![part], answer, &mut fresh));
+                let works = part.deliveries.iter().map(|(delivery, _)| delivery.work).collect();
+                let tried = async { settle(vec![part], slots.store().save(own).await, &mut fresh) };
+                unfinished.extend(together(works, tried).await);
             }
         }
         answer => unfinished = settle(sent, answer, &mut fresh),
@@ -284,7 +264,9 @@ fn settle(
 async fn deliver(mut committed: mpsc::Receiver<Committed>, broker: Arc<Broker>) {
     while let Some(batch) = committed.recv().await {
         let now = clock::now();
-        for (Delivery { message, from }, places, _taken) in batch {
+        for (Delivery { message, from, work }, places, _taken) in batch {
+            let _work = work.enter();
+            let _step = child("deliver");
             let places: Vec<_> = places.into_iter().map(|p| (Text::from(p.recipient), p.seq)).collect();
             broker.publish_stored(&message, &places, from.as_deref(), now);
         }
@@ -294,7 +276,8 @@ async fn deliver(mut committed: mpsc::Receiver<Committed>, broker: Arc<Broker>) 
 
 #[cfg(test)]
 mod tests {
-    use postern_broker::{Timestamp, topic::TopicName, wire::QoS};
+    use postern_broker::{Message, Timestamp, topic::TopicName, wire::QoS};
+    use postern_trace::Work;
 
     use super::*;
 
@@ -314,7 +297,7 @@ mod tests {
             recipients: Arc::new(vec![String::new(); recipients]),
         };
         let message = Arc::new(Message::new(topic, "", QoS::AtLeastOnce, Timestamp(1)));
-        Incoming { stored, delivery: Delivery { message, from: None } }
+        Incoming { stored, delivery: Delivery { message, from: None, work: Work::default() } }
     }
 
     fn submission(

@@ -11,6 +11,7 @@ pub mod cursors;
 pub mod heard;
 pub mod history;
 pub mod ids;
+pub mod incoming;
 pub mod ingest;
 pub mod people;
 pub mod presence;

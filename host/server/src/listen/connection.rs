@@ -48,7 +48,7 @@ impl Future for Connection {
                 Part::Link(link) => {
                     ready!(link.poll(cx));
                     if let Part::Link(link) = std::mem::replace(&mut self.part, Part::Gone) {
-                        self.part = Part::Leaving(Box::pin(link.finish()));
+                        self.part = Part::Leaving(Box::pin(link.work().run(link.finish())));
                     }
                 }
                 Part::Leaving(leaving) => return leaving.as_mut().poll(cx),

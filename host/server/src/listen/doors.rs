@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+use postern_trace::next_link;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::Instant,
@@ -115,10 +116,10 @@ impl Doors<'_> {
         let serve = move |stream: TcpStream, peer: SocketAddr, stranger: Stranger| -> Greeting {
             let (handshake, node) = (handshake.clone(), node.clone());
             Box::pin(async move {
-                let origin = Origin { peer, listener: name };
+                let origin = Origin { peer, listener: name, link: next_link() };
                 // One time for all of it: who takes it for the handshake has none left for the CONNECT.
                 let by = Instant::now() + patience;
-                let pump = Box::pin(stranger.while_here(async move {
+                let pump = Box::pin(stranger.while_here(origin.work().run(async move {
                     let wire = handshake.perform(stream, origin, by).await?;
                     let conn = Framed::new(wire, max_packet);
                     match node {
@@ -128,7 +129,7 @@ impl Doors<'_> {
                             None
                         }
                     }
-                }));
+                })));
                 pump.await.flatten()
             })
         };

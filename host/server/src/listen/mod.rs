@@ -12,6 +12,7 @@ pub mod http;
 pub mod strangers;
 pub mod tls;
 pub mod tls_stream;
+pub mod traced;
 pub mod traffic;
 pub mod websocket;
 pub mod wire;

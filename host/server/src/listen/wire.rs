@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{tls_stream::TlsStream, websocket::WsBytes};
+use postern_trace::Work;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -55,6 +56,15 @@ pub struct Origin {
     pub peer: SocketAddr,
     /// The listener.
     pub listener: ListenerName,
+    /// Its number.
+    pub link: u64,
+}
+
+impl Origin {
+    /// What log lines about it are known by.
+    pub fn work(&self) -> Work {
+        Work::link(self.link)
+    }
 }
 
 /// One connection's bytes.

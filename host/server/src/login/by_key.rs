@@ -11,7 +11,7 @@ use postern_guest::{Key, Keyring, Signed, roles::login::Attempt};
 use postern_store::{Database, Kv, SqlError};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Ctx, Kind, Problem};
 use crate::{clock, listen::tls::Certificates};
@@ -136,7 +136,8 @@ impl KeyLogins {
         let Answer { challenge, signature } = answer;
         let user = &attempt.user;
         if let Err(refused) = self.taken_once(&challenge, attempt.now, host).await {
-            info!(user, address = attempt.address, why = %refused, "login by key refused");
+            info!(address = attempt.address, why = %refused, "login by key refused");
+            debug!(user, "login by key refused");
             return Err(refused.into());
         }
         Ok(Signed::new(message(&challenge, user, &attempt.client_id, host), signature.to_vec()))

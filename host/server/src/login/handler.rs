@@ -13,7 +13,7 @@ use postern_guest::{
     roles::login::{Attempt, LoginError},
 };
 use serde::Deserialize;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Body, Ctx, Kind, LoginRole, Problem,
@@ -160,12 +160,13 @@ async fn admit(
     let issued = ask(&ctx.bus, &question).await.map_err(|denied| match denied {
         // The user did nothing wrong: the token role will not have whom the login role let in.
         Denied::Denied | Denied::Invalid { .. } => {
-            warn!(user = profile.user, %denied, "no token for a user who has logged in");
+            warn!(%denied, "no token for a user who has logged in");
             Problem::from(Kind::Unavailable)
         }
         other => other.into(),
     })?;
-    info!(user = profile.user, client_id = question.client_id, "login");
+    info!("login");
+    debug!(user = profile.user, client_id = question.client_id, "login");
     Ok(Admitted { profile, directory, issued })
 }
 
@@ -180,11 +181,12 @@ async fn verify(role: &LoginRole, attempt: Attempt, proof: Proof) -> Result<Prof
     match verified {
         Ok(profile) if is_id(&profile.user) => Ok(profile.into()),
         Ok(_) => {
-            warn!(user, "the login role answered with a profile without a proper user id");
+            warn!("the login role answered with a profile without a proper user id");
             Err(Kind::Unavailable.into())
         }
         Err(CallError::Answer(LoginError::Denied)) => {
-            info!(user, address, "login refused");
+            info!(address, "login refused");
+            debug!(user, "login refused");
             Err(Kind::LoginDenied.into())
         }
         Err(CallError::Answer(LoginError::RetryAfter(secs))) => Err(Problem::too_many(secs)),

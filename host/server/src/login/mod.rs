@@ -27,7 +27,7 @@ use axum::{
     error_handling::HandleErrorLayer,
     extract::DefaultBodyLimit,
     http::{HeaderValue, header},
-    middleware::{from_fn_with_state, map_response},
+    middleware::{from_fn, from_fn_with_state, map_response},
     response::Response,
     routing::{MethodRouter, delete, get, post, put},
 };
@@ -47,7 +47,7 @@ pub use extract::Body;
 pub use pace::neighbourhood;
 pub use problem::{Kind, Problem};
 
-use crate::config::Limits;
+use crate::{config::Limits, listen::traced::traced};
 use crowd::Crowd;
 use pace::Pace;
 
@@ -140,6 +140,7 @@ pub fn router(ctx: LoginContext) -> Router {
         .layer(from_fn_with_state(Crowd::of(limits.http_requests_per_address), crowd::one_more))
         .layer(DefaultBodyLimit::max(usize::try_from(limits.http_body_bytes).unwrap_or(usize::MAX)))
         .layer(map_response(private))
+        .layer(from_fn(traced))
         .with_state(Arc::new(shared))
 }
 

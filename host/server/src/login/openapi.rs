@@ -301,6 +301,7 @@ fn schemas() -> Value {
         "status": number,
         "detail": text,
         "retry_after_secs": number,
+        "request_id": text,
     });
     json!({
         "Any": { "type": "object" },
@@ -317,6 +318,6 @@ fn schemas() -> Value {
         "History": object(history, &[]),
         "NewCommand": new_command,
         "Command": command,
-        "Problem": object(problem, &["detail", "retry_after_secs"]),
+        "Problem": object(problem, &["detail", "retry_after_secs", "request_id"]),
     })
 }

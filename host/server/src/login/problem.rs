@@ -95,6 +95,9 @@ pub struct Problem {
     /// Seconds until it makes sense to come again; also the header `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_secs: Option<u32>,
+    /// What the log knows the request by; also the header `X-Request-Id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 impl From<Kind> for Problem {
@@ -106,6 +109,7 @@ impl From<Kind> for Problem {
             status: status.as_u16(),
             detail: None,
             retry_after_secs: None,
+            request_id: None,
         }
     }
 }
@@ -149,7 +153,8 @@ impl fmt::Display for Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        self.request_id = postern_trace::ids().map(|id| id.to_string());
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (status, body).into_response();

@@ -1,12 +1,13 @@
 //! CONNECT: who is it → may it → session → CONNACK → welcome (A9, A11).
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::SystemTime};
 
 use postern_broker::{
     Link, Open, SessionKey, Will,
     topic::TopicName,
     wire::{Auth, ConnAck, Connect, Packet, ReasonCode, Text, Version, payload_is_as_declared},
 };
+use postern_trace::{Span, message};
 use tokio::time::Instant;
 use tracing::{debug, info};
 use ulid::Ulid;
@@ -66,8 +67,9 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, by: Inst
     };
     let version = connect.version;
     conn.learn(version, connect.maximum_packet_size);
+    let mut span = message(origin.work().packet(1), None, "mqtt.connect", SystemTime::now);
     let signed = tokio::time::timeout_at(by, open(&node, &mut conn, &connect, &origin));
-    let refusal = match signed.await {
+    let refusal = match span.run(signed).await {
         Ok(Ok(opened)) => {
             conn.trust();
             let mut pump = Box::new(opened.into_pump(node, conn, origin));
@@ -78,7 +80,8 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, by: Inst
         Err(_) => Refusal::TooSlow,
     };
     refusal.count();
-    info!(peer = %origin.peer, listener = origin.listener.as_str(), %refusal, "sign-in refused");
+    span.fail(refusal.label());
+    log_refused(&origin, &refusal, &span);
     let (reason, server_reference) = (refusal.connack_code(), refusal.server_reference());
     let mut ack = ConnAck { reason, server_reference, ..ConnAck::default() };
     if connect.request_problem_information {
@@ -86,6 +89,11 @@ pub async fn sign_in(node: Arc<Node>, mut conn: Framed, origin: Origin, by: Inst
     }
     tell(&mut conn, ack, version).await;
     None
+}
+
+fn log_refused(origin: &Origin, refusal: &Refusal, span: &Span) {
+    let _work = span.enter();
+    info!(peer = %origin.peer, listener = origin.listener.as_str(), refusal = refusal.logged(), "sign-in refused");
 }
 
 /// A CONNACK that refuses, and the end; a peer that does not read it is left.

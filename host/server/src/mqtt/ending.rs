@@ -6,6 +6,7 @@ use postern_broker::{
     Close,
     wire::{Disconnect, Packet, ReasonCode, Text, Version},
 };
+use postern_trace::Work;
 use tracing::{debug, info};
 
 use super::{framed::End, link::Pump};
@@ -21,8 +22,8 @@ pub enum Ending {
     Left(Close),
     /// The network or the peer is gone.
     Gone,
-    /// Refused; an MQTT 5 peer is told why.
-    Refused(Refusal),
+    /// Refused, for what is named; an MQTT 5 peer is told why.
+    Refused(Refusal, Work),
 }
 
 impl Pump {
@@ -49,7 +50,7 @@ impl Pump {
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         refusal.count();
         if self.ending.is_none() {
-            self.ending = Some(Box::new(Ending::Refused(refusal)));
+            self.ending = Some(Box::new(Ending::Refused(refusal, Work::now())));
         }
     }
 
@@ -81,6 +82,12 @@ impl Pump {
         farewell
     }
 
+    fn log_end(&self, refusal: &Refusal, work: Work) {
+        let _work = work.enter();
+        let (listener, refusal) = (self.origin.listener.as_str(), refusal.logged());
+        info!(peer = %self.origin.peer, listener, refusal, "link ended");
+    }
+
     /// Tells the peer, ends the session's attachment, publishes the will, notes who left.
     pub async fn finish(mut self: Box<Self>) {
         let settled = poll_fn(|cx| self.node.broker.poll_settled(cx, self.mark));
@@ -90,8 +97,8 @@ impl Pump {
         }
         let close = match self.ending.take().map(|ending| *ending) {
             Some(Ending::Left(close)) => close,
-            Some(Ending::Refused(refusal)) => {
-                info!(peer = %self.origin.peer, listener = self.origin.listener.as_str(), %refusal, "link ended");
+            Some(Ending::Refused(refusal, work)) => {
+                self.log_end(&refusal, work);
                 if self.version == Version::V5 {
                     let farewell = self.farewell(&refusal);
                     let farewell = Packet::Disconnect(farewell);

@@ -8,6 +8,7 @@ use std::{
 };
 
 use postern_broker::Link;
+use postern_trace::follow;
 
 use super::link::Pump;
 use crate::{
@@ -63,7 +64,7 @@ impl Pump {
             self.link.stop_feed();
             let (node, link) = (node.clone(), link.clone());
             // On a task of its own: the link may end meanwhile.
-            self.node.tasks.spawn(async move { feed.leave(&node, &link).await })
+            self.node.tasks.spawn(follow(async move { feed.leave(&node, &link).await }))
         });
         self.feed = wanted.map(|who| {
             let begin = who.clone();

@@ -13,6 +13,7 @@ use postern_broker::{
     Message,
     wire::{PacketId, QoS},
 };
+use postern_trace::{Span, Work};
 use tokio::sync::oneshot;
 
 use super::publish::{Arrived, Question};
@@ -26,8 +27,13 @@ const PENDING: usize = 2_048;
 /// The same in bytes; one read more may be on top.
 const PENDING_BYTES: usize = 4 << 20;
 
-/// What a message is owed when it is done: nothing for QoS 0.
-pub type Receipt = Option<(PacketId, QoS)>;
+/// What follows a message to its end.
+pub struct Receipt {
+    /// What it is owed when it is done: nothing for QoS 0.
+    pub owed: Option<(PacketId, QoS)>,
+    /// What it is known by; its step of a trace ends when it is acknowledged.
+    pub span: Span,
+}
 
 enum Pending {
     /// Submitted together, answered together.
@@ -50,6 +56,17 @@ pub enum Done {
     Refused(Receipt, crate::refuse::Refusal),
     /// Handled already: to be acknowledged again.
     Repeated(Receipt),
+}
+
+impl Done {
+    /// Which message it is.
+    pub fn work(&self) -> Work {
+        let (Done::Route(receipt, _)
+        | Done::Stored(receipt, _)
+        | Done::Refused(receipt, _)
+        | Done::Repeated(receipt)) = self;
+        receipt.span.work()
+    }
 }
 
 /// The messages of one link that are under way. Without any it is a null pointer: most links rest.
@@ -99,6 +116,7 @@ impl Inflow {
     pub fn poll_question(&mut self, cx: &mut Context<'_>) -> Poll<(Receipt, Arrived, Result<(), Denied>)> {
         let Some(it) = &mut self.0 else { return Poll::Pending };
         let Some(asked) = &mut it.question else { return Poll::Pending };
+        let _work = asked.0.span.enter();
         let Poll::Ready(answer) = asked.2.as_mut().poll(cx) else { return Poll::Pending };
         match it.question.take() {
             Some(asked) => Poll::Ready((asked.0, asked.1, answer)),

@@ -17,6 +17,7 @@ use postern_broker::{
     journal::Mark,
     wire::{Packet, ReasonCode, Text, Version},
 };
+use postern_trace::Work;
 use tokio::time::{Instant, Sleep};
 
 use super::{
@@ -45,6 +46,8 @@ pub struct Pump {
     pub(super) ending: Option<Box<Ending>>,
     /// The client asked for a session that outlives its link.
     pub(super) outlives: bool,
+    /// Packets applied so far, its CONNECT among them.
+    pub(super) packets: u32,
     /// Packets read and not yet applied: one before them waits for an answer.
     pub(super) backlog: VecDeque<Packet>,
     /// How fast its messages are applied.
@@ -84,6 +87,7 @@ impl Pump {
             reauth: None,
             ending: None,
             outlives: false,
+            packets: 1,
             backlog: VecDeque::new(),
             pace,
             feed: None,
@@ -125,9 +129,15 @@ impl Pump {
         self.backlog.extend(packets);
     }
 
+    /// What it is known by.
+    pub fn work(&self) -> Work {
+        self.origin.work()
+    }
+
     /// Goes on with the link; ready when it is over, and [`Pump::finish`] is to be called.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = clock::now();
+        let _work = self.work().enter();
         for _ in 0..ROUNDS {
             let mut moved = self.apply_backlog(now);
             moved |= self.poll_question(cx, now);
@@ -172,8 +182,14 @@ impl Pump {
 
     /// Each kind of packet applies itself; the server sends the others.
     fn apply(&mut self, packet: Packet, now: Timestamp) {
+        self.packets = self.packets.wrapping_add(1);
+        let work = self.work().packet(self.packets);
+        if let Packet::Publish(publish) = packet {
+            return self.publish(publish, work, now);
+        }
+        let _work = work.enter();
         let acked = match packet {
-            Packet::Publish(publish) => return self.publish(publish, now),
+            Packet::Publish(_) => return,
             Packet::PubAck(ack) => self.link.puback(&ack),
             Packet::PubRec(ack) => self.link.pubrec(&ack),
             Packet::PubRel(ack) => self.link.pubrel(&ack),
@@ -236,7 +252,7 @@ impl Pump {
                 if let Some(reason) = drained.closing
                     && self.ending.is_none()
                 {
-                    self.ending = Some(Box::new(Ending::Refused(Refusal::Closed(reason))));
+                    self.ending = Some(Box::new(Ending::Refused(Refusal::Closed(reason), self.work())));
                     moved = true;
                 }
             }

@@ -341,7 +341,7 @@ impl Sender {
             expires_at: message.expires_at.map(|t| t.0),
             recipients,
         };
-        let delivery = Delivery { message: Arc::new(message), from: from.cloned() };
+        let delivery = Delivery::new(message, from.cloned());
         Admitted::Store(Box::new(Incoming { stored, delivery }))
     }
 }

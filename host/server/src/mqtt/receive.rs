@@ -3,6 +3,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use postern_broker::{
@@ -10,6 +11,7 @@ use postern_broker::{
     topic::TopicName,
     wire::{Publish, QoS, ReasonCode, Text, Version},
 };
+use postern_trace::{Work, child, message};
 use tokio::sync::oneshot;
 use tracing::debug;
 
@@ -26,11 +28,20 @@ use crate::{
 
 impl Pump {
     /// Takes one PUBLISH.
-    pub(super) fn publish(&mut self, mut publish: Publish, now: Timestamp) {
+    pub(super) fn publish(&mut self, mut publish: Publish, work: Work, now: Timestamp) {
+        // It was there when it was read, and has waited since.
+        let since = || SystemTime::now() - self.heard.elapsed();
+        let mut span = message(work, traceparent(&publish), "mqtt.publish", since);
+        let _work = span.enter();
+        span.note("messaging.system", || "mqtt".into());
+        span.note("messaging.message.body.size", || {
+            i64::try_from(publish.payload.len()).unwrap_or(i64::MAX).into()
+        });
+        span.note("postern.qos", || i64::from(publish.qos as u8).into());
         match self.link.begin_publish(&mut publish) {
             Ok(Begin::New) => {}
             Ok(Begin::Duplicate) => {
-                let receipt = publish.packet_id.map(|id| (id, publish.qos));
+                let receipt = Receipt { owed: publish.packet_id.map(|id| (id, publish.qos)), span };
                 return self.inflow.repeat(receipt, &self.node.ingest);
             }
             Err(reason) => {
@@ -43,7 +54,7 @@ impl Pump {
         if topic.split('/').count() > usize::from(self.node.limits.topic_levels) {
             return self.refuse(Refusal::Packet(ReasonCode::TopicNameInvalid, "too many topic levels"));
         }
-        let receipt = publish.packet_id.map(|id| (id, publish.qos));
+        let receipt = Receipt { owed: publish.packet_id.map(|id| (id, publish.qos)), span };
         // Without an id of the sender's own, a repeat is known by its packet identifier alone.
         let assigned = match publish.packet_id {
             Some(id) if publish.qos == QoS::AtLeastOnce && is_stored(&topic) => {
@@ -68,7 +79,9 @@ impl Pump {
             Admitted::Store(incoming) => self.inflow.store(receipt, *incoming),
             Admitted::Command(terminal, verb, body) => {
                 let (commands, bytes) = (self.node.commands.clone(), body.len());
+                let span = child(verb.step());
                 let work = commands.took(self.sender.clone(), self.link.clone(), terminal, verb, body);
+                let work = span.run(work);
                 let (reply, answer) = oneshot::channel();
                 let (before, over) = self.inflow.decide(receipt, answer, bytes, &self.node.ingest);
                 // On a task of its own, because what was begun is finished when the link is gone; one after
@@ -78,7 +91,7 @@ impl Pump {
                         let _ = before.await;
                     }
                     let _ = reply.send(vec![work.await]);
-                    drop(over);
+                    drop((over, span));
                 });
             }
             Admitted::Ask(question) => self.inflow.ask(receipt, arrived, question),
@@ -93,6 +106,7 @@ impl Pump {
     /// Goes on with the message whose question has been answered.
     pub(super) fn poll_question(&mut self, cx: &mut Context<'_>, now: Timestamp) -> bool {
         let Poll::Ready((receipt, arrived, answer)) = self.inflow.poll_question(cx) else { return false };
+        let _work = receipt.span.enter();
         match answer {
             Ok(()) => self.admit(receipt, arrived, now),
             Err(denied) => {
@@ -115,6 +129,7 @@ impl Pump {
         self.inflow.poll_done(cx, &mut done);
         let moved = !done.is_empty();
         for item in done {
+            let _work = item.work().enter();
             match item {
                 Done::Route(receipt, message) => self.route(receipt, &message, now),
                 Done::Refused(receipt, refusal) => self.refuse_message(receipt, refusal),
@@ -137,6 +152,7 @@ impl Pump {
     }
 
     fn route(&mut self, receipt: Receipt, message: &Arc<Message>, now: Timestamp) {
+        let _step = child("deliver");
         // In QoS 2 what subscribers get and that it was taken are kept together, or neither.
         let _together = (message.qos == QoS::ExactlyOnce).then(|| self.node.broker.together());
         let matched = self.node.broker.publish(message, Some(&self.link), now);
@@ -145,7 +161,7 @@ impl Pump {
     }
 
     fn acknowledge(&self, receipt: Receipt, reason: ReasonCode, why: Option<Text>) {
-        if let Some((id, qos)) = receipt {
+        if let Some((id, qos)) = receipt.owed {
             self.link.finish_publish(id, qos, reason, why);
         }
     }
@@ -153,9 +169,10 @@ impl Pump {
     /// A refused message: a reason code for MQTT 5; MQTT 3.x has none, so a link that asked for an
     /// acknowledgement is closed without one, and its sender will send again (C6). QoS 0 is dropped
     /// and counted.
-    fn refuse_message(&mut self, receipt: Receipt, refusal: Refusal) {
+    fn refuse_message(&mut self, mut receipt: Receipt, refusal: Refusal) {
+        receipt.span.fail(refusal.label());
         debug!(peer = %self.origin.peer, %refusal, "message refused");
-        match receipt {
+        match receipt.owed {
             None => refusal.count(),
             Some(_) if self.version == Version::V5 => {
                 refusal.count();
@@ -163,10 +180,16 @@ impl Pump {
             }
             Some(_) => {
                 refusal.count();
-                self.ending.get_or_insert_with(|| Box::new(Ending::Refused(refusal)));
+                self.ending.get_or_insert_with(|| Box::new(Ending::Refused(refusal, Work::now())));
             }
         }
     }
+}
+
+/// The trace that its publisher says that it is part of (MQTT 5).
+fn traceparent(publish: &Publish) -> Option<&str> {
+    let properties = &publish.properties.as_ref()?.user_properties;
+    properties.iter().find(|(name, _)| &**name == "traceparent").map(|(_, value)| &**value)
 }
 
 /// Whether a topic's class may be one that is stored.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use postern_broker::{DueWill, Message, Will};
+use postern_trace::follow;
 use tracing::{debug, warn};
 
 use super::publish::{Admitted, Arrived, Sender};
@@ -15,11 +16,11 @@ pub fn publish(node: Arc<Node>, due: DueWill) {
         warn!("a will was not published: its sender is not known");
         return;
     };
-    node.tasks.clone().spawn(async move {
+    node.tasks.clone().spawn(follow(async move {
         if let Err(why) = run(&node, &sender, due.will).await {
             warn!(why, "a will was not published");
         }
-    });
+    }));
 }
 
 async fn run(node: &Node, sender: &Sender, will: Will) -> Result<(), String> {
