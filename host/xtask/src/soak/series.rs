@@ -138,6 +138,13 @@ pub(crate) fn all(samples: &[Sample], lines: &[Line], secs: f64) -> Vec<Series> 
     add("http50", "HTTP request, p50", "ms", often, quantile("http", p50));
     add("http99", "HTTP request, p99", "ms", seldom, quantile("http", p99));
     add("signin50", "handshake and sign-in, p50", "ms", often, quantile("sign_in", p50));
+    add(
+        "nobody50",
+        "history of a conversation that never was, p50",
+        "ms",
+        Bound::Control,
+        quantile("http_nobody", p50),
+    );
     add("late99", "control: a clock's lateness, p99", "ms", Bound::Control, quantile("lateness", p99));
     let sync = vital(&|s| Some(s.sync_micros / 1e3));
     add("sync", "control: 4 KiB and fdatasync", "ms", Bound::Control, sync);

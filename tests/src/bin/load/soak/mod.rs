@@ -91,6 +91,7 @@ struct World {
     api_url: String,
     password: String,
     phones: usize,
+    together: usize,
     watch: Watch,
     chat: Chat,
     /// The phones' tokens of now.
@@ -113,6 +114,12 @@ impl World {
 
     fn token(&self, phone: usize) -> Option<Token> {
         self.tokens.lock().ok()?.get(phone)?.clone()
+    }
+
+    /// Whom a phone writes to: the others of its organisation.
+    fn mates(&self, phone: usize) -> impl Iterator<Item = usize> + use<> {
+        let first = phone / self.together * self.together;
+        (first..(first + self.together).min(self.phones)).filter(move |mate| *mate != phone)
     }
 
     /// Whether everybody listens who is to hear everything.
@@ -173,6 +180,7 @@ pub(crate) async fn run(request: &Request) -> Result<Value> {
         api_url: request.api.clone(),
         password: request.password.clone(),
         phones: request.phones,
+        together: request.together,
         watch: Watch::new(),
         chat: Chat::of(request.phones),
         tokens: Mutex::new(vec![None; request.phones]),
@@ -222,9 +230,7 @@ async fn begin(crowd: &mut Crowd, request: &Request, end: Instant) -> Result<()>
     let (for_cars, ca, pid) = (world.clone(), request.ca.clone(), request.server_pid);
     crowd.add("terminals".to_owned(), |told| async move { cars::work(for_cars, &ca, pid, end, told).await });
     for number in 0..request.phones {
-        let first = number / request.together * request.together;
-        let org = first..(first + request.together).min(request.phones);
-        let mates = org.filter(|mate| *mate != number).map(phone::name).collect();
+        let mates = world.mates(number).map(phone::name).collect();
         let phone = phone::Phone::log_in(world.clone(), number, mates).await?;
         crowd.add(phone::name(number), |told| phone.live(told));
     }

@@ -14,6 +14,9 @@ use super::{Told, World, every};
 
 /// Between two requests.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Of twenty faces, the one that asks for a conversation that never was: the server looks through all of the
+/// inbox for it, which grows.
+const STRANGER: usize = 6;
 /// Messages of a page, at most.
 const PAGE: usize = 200;
 
@@ -24,11 +27,13 @@ pub(super) async fn ask(world: Arc<World>, told: watch::Receiver<Told>) -> Resul
         pause.tick().await;
         let reader = dice.below(world.phones);
         let Some(token) = world.token(reader) else { continue };
-        let with = name(dice.below(world.phones));
         let (api, face) = (world.api.clone(), dice.below(20));
+        let mates: Vec<usize> = world.mates(reader).collect();
+        let mate = dice.one(&mates).context("nobody to write to")?;
+        let with = if face == STRANGER { "nobody".to_owned() } else { name(mate) };
         let begun = Instant::now();
         let asked = tokio::task::spawn_blocking(move || one(&api, &token, &with, face)).await?;
-        world.watch.took("http", begun.elapsed());
+        world.watch.took(if face == STRANGER { "http_nobody" } else { "http" }, begun.elapsed());
         world.watch.count("http_requests");
         if let Err(error) = asked {
             world.watch.fault("a reader", &error);
