@@ -14,11 +14,11 @@
 
 mod brokers;
 mod encrypt;
-mod generator;
-mod interrupt;
-mod machine;
+pub(crate) mod generator;
+pub(crate) mod interrupt;
+pub(crate) mod machine;
 mod peer;
-mod report;
+pub(crate) mod report;
 mod running;
 mod site;
 mod spread;
@@ -31,6 +31,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::{plugins, setup, sh};
+pub(crate) use brokers::escaped;
 use generator::Generator;
 use peer::Peer;
 use report::{Report, Row, Target};
@@ -149,7 +150,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
 }
 
 /// One selection, always the same, so that nothing is built twice.
-fn build(root: &Path) -> Result<()> {
+pub(crate) fn build(root: &Path) -> Result<()> {
     let mut cargo = sh::cargo();
     cargo.args(["build", "--release", "-p", "postern", "-p", "postern-tests", "-p", "postern-guest"]);
     cargo.args(["--bins", "--example", "classify_cost"]).current_dir(root);
@@ -248,7 +249,7 @@ fn started(root: &Path, config: &Path, generator: &mut Generator, report: &mut R
 }
 
 /// As it was typed.
-fn command_line() -> String {
+pub(crate) fn command_line() -> String {
     let words = std::env::args().skip(1);
     std::iter::once("cargo xtask".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }

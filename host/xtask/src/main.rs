@@ -1,9 +1,9 @@
-//! Tasks of the workspace, in the order a newcomer meets them: `up`, `demo`, `test`, `bench`, `guards`,
-//! `plugins`, `image`.
+//! Tasks of the workspace, in the order a newcomer meets them: `up`, `demo`, `test`, `bench`, `soak`,
+//! `guards`, `plugins`, `image`.
 //!
 //! Each does all its set-up itself. `up`, `demo` and `test` build the whole workspace with the `dev`
 //! profile into the one target folder, so that what one of them has built the next one finds; `bench`
-//! builds for release, `guards` in a scratch copy.
+//! and `soak` build for release, `guards` in a scratch copy.
 
 mod bench;
 mod demo;
@@ -14,6 +14,7 @@ mod plugins;
 mod server;
 mod setup;
 mod sh;
+mod soak;
 mod statements;
 mod test;
 mod up;
@@ -45,6 +46,8 @@ enum Task {
     },
     /// Measure, beside peers where there are any, and write a report
     Bench(bench::Options),
+    /// A day in an hour: everything at once, and nothing may grow or be lost
+    Soak(soak::Options),
     /// Take each guarded rule out in a scratch copy, and show that a test then fails
     Guards(guards::Options),
     /// Feed random packets and operations to the broker, for as long as you like
@@ -81,6 +84,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo(options) => demo::run(&root, &options),
         Task::Test { arguments } => test::run(&root, &arguments),
         Task::Bench(options) => bench::run(&root, &options),
+        Task::Soak(options) => soak::run(&root, &options),
         Task::Guards(options) => guards::run(&root, &options),
         Task::Fuzz(options) => fuzz::run(&root, &options),
         Task::Image(options) => image::run(&root, &options),

@@ -10,7 +10,7 @@ mod contender;
 mod figures;
 mod page;
 mod plot;
-pub(super) use plot::escaped;
+pub(crate) use plot::escaped;
 mod rows;
 mod words;
 

@@ -8,14 +8,14 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 /// A running generator; ends with its stdin.
-pub(super) struct Generator {
+pub(crate) struct Generator {
     child: Child,
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Generator {
-    pub(super) fn start(root: &Path) -> Result<Self> {
+    pub(crate) fn start(root: &Path) -> Result<Self> {
         let program = root.join(super::RELEASE).join("load");
         let mut child = Command::new(&program)
             .stdin(Stdio::piped())
@@ -28,7 +28,7 @@ impl Generator {
     }
 
     /// Asks and waits.
-    pub(super) fn ask(&mut self, request: &Value) -> Result<Value> {
+    pub(crate) fn ask(&mut self, request: &Value) -> Result<Value> {
         let stdin = self.requests.as_mut().context("no stdin")?;
         writeln!(stdin, "{request}").context("the generator is gone")?;
         let mut line = String::new();

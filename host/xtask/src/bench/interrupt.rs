@@ -7,7 +7,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// From now on SIGINT, SIGTERM and SIGHUP end our children, and then us.
-pub(super) fn ends_children() -> Result<()> {
+pub(crate) fn ends_children() -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen for signals")?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {

@@ -14,7 +14,7 @@ use crate::sh;
 const SYNCS: usize = 200;
 
 /// The machine in lines of `what: value`.
-pub(super) fn describe(root: &Path) -> Result<Vec<(&'static str, String)>> {
+pub(crate) fn describe(root: &Path) -> Result<Vec<(&'static str, String)>> {
     let of = |program: &str, words: &[&str]| {
         sh::output(Command::new(program).args(words).current_dir(root)).unwrap_or_default()
     };

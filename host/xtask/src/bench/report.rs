@@ -226,7 +226,7 @@ fn told(met: bool) -> &'static str {
 }
 
 /// `12,345`, `123.4`, `1.23`.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value < 0.0 {
         return format!("-{}", number(-value));
     }

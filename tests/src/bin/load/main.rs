@@ -20,6 +20,11 @@
 //! enrol      terminals log in once                               fleet::accounts
 //! fleet      a fleet's memory, bytes, CPU, latency, for real     fleet; socket, segments (TCP_INFO)
 //! policy     thirty days of the plugin's idle period             policy
+//!
+//! Of a soak:
+//! soakusers  who is to be there                                  soak
+//! soak       mixed load, and an account of every message         soak
+//! certificate  a new one, or whether it is served                soak::certificate
 //! ```
 #![allow(clippy::large_futures, reason = "a generator: its links do not rest")]
 
@@ -36,6 +41,7 @@ mod people;
 mod policy;
 mod pump;
 mod segments;
+mod soak;
 mod socket;
 mod start;
 mod tally;
@@ -77,6 +83,12 @@ enum Request {
     Fleet(fleet::Request),
     /// Ask the plugin how long to stay on TLS, for many simulated days.
     Policy(policy::Request),
+    /// Name the users of a soak.
+    SoakUsers(soak::UsersRequest),
+    /// Load a server with everything at once.
+    Soak(soak::Request),
+    /// Make a certificate, or look whether it is served.
+    Certificate(soak::certificate::Request),
 }
 
 /// A request to a broker that hangs ends so.
@@ -113,6 +125,9 @@ async fn serve(
         Request::Enrol(request) => accounts.log_in(&request),
         Request::Fleet(request) => fleet::run(&request, accounts).await,
         Request::Policy(request) => policy::run(&request).await,
+        Request::SoakUsers(request) => Ok(soak::users(&request)),
+        Request::Soak(request) => soak::run(&request).await,
+        Request::Certificate(request) => soak::certificate::run(&request).await,
     }
 }
 

@@ -38,13 +38,18 @@ pub(crate) async fn tcp(address: &str) -> Result<TcpStream> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     /// Signs in on a connection.
     pub(crate) async fn open(stream: S, connect: Connect) -> Result<Self> {
+        Line::resume(stream, connect).await.map(|(line, _)| line)
+    }
+
+    /// The same; and whether the server still had a session.
+    pub(crate) async fn resume(stream: S, connect: Connect) -> Result<(Self, bool)> {
         let version = connect.version;
         let decoder = Decoder::client(version, MAX_PACKET);
         let mut line = Line { stream, decoder, input: BytesMut::new(), output: BytesMut::new(), version };
         line.send(&Packet::Connect(Box::new(connect)))?;
         line.flush().await?;
         match line.packet().await? {
-            Packet::ConnAck(ack) if ack.reason == ReasonCode::Success => Ok(line),
+            Packet::ConnAck(ack) if ack.reason == ReasonCode::Success => Ok((line, ack.session_present)),
             other => bail!("the CONNECT was answered by {other:?}"),
         }
     }

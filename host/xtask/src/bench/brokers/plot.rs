@@ -77,6 +77,6 @@ pub(super) fn bars(title: &str, unit: &str, groups: &[Group], number: fn(f64) ->
 }
 
 /// In SVG.
-pub(in crate::bench) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -64,9 +64,7 @@ impl Accounts {
         let unknown: Vec<String> =
             request.users.iter().filter(|user| !self.0.contains_key(*user)).cloned().collect();
         let new = at_once(&unknown, |user| {
-            let grant: Grant =
-                api.login_as(user, &request.password, user).with_context(|| format!("login of {user}"))?;
-            Ok(Account::new(user, grant))
+            Account::log_in(&api, user, &request.password).with_context(|| format!("login of {user}"))
         })?;
         self.0.extend(new.into_iter().map(|account| (account.user.clone(), account)));
         if !unknown.is_empty() {
@@ -84,6 +82,22 @@ impl Accounts {
 }
 
 impl Account {
+    /// Logs a device in that is called as its user is. Blocks.
+    pub(crate) fn log_in(api: &Api, user: &str, password: &str) -> Result<Self> {
+        Ok(Account::new(user, api.login_as::<Grant>(user, password, user)?))
+    }
+
+    /// The same device with a token that was got for the one it has. Blocks.
+    pub(crate) fn renewed(&self, api: &Api) -> Result<Self> {
+        let grant: Grant = api.post(&self.token, "/v1/token", &json!({}))?;
+        Ok(Account::new(&self.user, grant))
+    }
+
+    /// What it has to show.
+    pub(crate) fn token(&self) -> &Token {
+        &self.token
+    }
+
     fn new(user: &str, grant: Grant) -> Self {
         let offset = |time: u64| i64::try_from(i128::from(time) - i128::from(now_ms())).unwrap_or(0);
         Account {
@@ -102,13 +116,23 @@ impl Account {
 
     /// A CONNECT with a proof for this transport's listener.
     pub(crate) fn connect(&mut self, transport: Transport, keep_alive_secs: u16) -> Result<Connect> {
+        self.connect_at(transport.listener(), transport, keep_alive_secs)
+    }
+
+    /// A CONNECT with a proof for this listener.
+    pub(crate) fn connect_at(
+        &mut self,
+        listener: &str,
+        transport: Transport,
+        keep_alive_secs: u16,
+    ) -> Result<Connect> {
         // Greater than all before it, of runs before this one too, without a write for each.
         self.counter = (self.counter + 1).max(now_ms() * 1_000);
         let signing = Signing {
             token_id: &self.token.id,
             client_id: &self.user,
             transport: transport.name(),
-            listener: transport.listener(),
+            listener,
             counter: self.counter,
             time_ms: self.server_now(),
         };

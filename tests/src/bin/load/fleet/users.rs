@@ -19,21 +19,27 @@ pub(crate) struct Request {
     users: Vec<String>,
     /// Of all of them.
     password: String,
+    /// So many that follow one another are one organisation; none: each is one of its own.
+    #[serde(default)]
+    together: Option<usize>,
 }
 
 /// Rows of one statement.
 const ROWS: usize = 500;
 
-/// Writes them, each with an organisation of its own: who is of one is told of everybody's presence in it.
+/// Writes them. Who is of an organisation is told of everybody's presence in it.
 pub(crate) async fn write(request: &Request) -> Result<Value> {
     let stored = cheap(&request.password)?;
     let database = Database::open(&url(&request.data), &request.data).await?;
     let limits = SqlLimits { rows: u32::MAX, statement_ms: 60_000 };
     let table = database.plugin("login-table", limits).await?;
     let mut transaction = table.begin(Access::Write).await?;
-    for users in request.users.chunks(ROWS) {
-        let row = |user: &String| {
-            let texts = [user.as_str(), user, &format!("org-{user}"), "", "", &stored].map(Into::into);
+    let together = request.together.unwrap_or(1).max(1);
+    let orgs = request.users.chunks(together).flat_map(|org| org.iter().map(|_| org.first()));
+    let users: Vec<_> = request.users.iter().zip(orgs.flatten()).collect();
+    for users in users.chunks(ROWS) {
+        let row = |(user, org): &(&String, &String)| {
+            let texts = [user.as_str(), user, &format!("org-{org}"), "", "", &stored].map(Into::into);
             texts.into_iter().chain([postern_store::Value::Integer(0)]).collect()
         };
         let sql = "INSERT INTO account (user_id, name, org, department, title, password, locked)
