@@ -54,11 +54,15 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
             build.arg("--build-arg").arg(format!("{name}={image}"));
         }
     }
-    if let Some(folder) = &options.programs {
-        let staged = stage(root, folder)?;
+    let staged = options.programs.as_ref().map(|folder| stage(root, folder)).transpose()?;
+    if let Some(staged) = &staged {
         build.arg("--build-context").arg(format!("programs={}", staged.display()));
     }
-    sh::run("the image", build.arg("."))?;
+    let built = sh::run("the image", build.arg("."));
+    if let Some(staged) = &staged {
+        fs::remove_dir_all(staged).with_context(|| format!("cannot remove {}", staged.display()))?;
+    }
+    built?;
     println!("{}", engine.told(&options.tag, options.base.as_deref()));
     Ok(ExitCode::SUCCESS)
 }

@@ -216,6 +216,11 @@ fn systemd_takes_the_unit_and_finds_it_hardened() {
     for words in [&["verify"][..], &["security", "--offline=true", "--threshold=20", "--no-pager"]] {
         let output = Command::new("systemd-analyze").args(words).arg(&file).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && told.is_empty(), "systemd-analyze {words:?}: {told}");
+        if told.contains("unrecognized option") {
+            return not_run("systemd-analyze is older than version 250");
+        }
+        // What it depends on is looked at, too, and is not ours.
+        let of_ours: Vec<&str> = told.lines().filter(|line| line.contains("postern")).collect();
+        assert!(output.status.success() && of_ours.is_empty(), "systemd-analyze {words:?}: {told}");
     }
 }
