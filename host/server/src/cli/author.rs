@@ -59,8 +59,15 @@ const WIT: &[File] = wit![
     "host/types.wit" => "wit/deps/host/types.wit",
 ];
 
-/// How the examples' pages end.
+/// What any of them is to answer.
+const CASES: File = ("cases.toml", include_str!("../../../../examples/plugins/cases.toml"));
+
+/// A crate of its own, also in a folder below another workspace, which the examples are members of.
+const LIB: (&str, &str) = ("\n[lib]\n", "\n[workspace]\n\n[lib]\n");
+
+/// How the examples' pages end, and in their place the end of a project's.
 const POINTER: &str = "Next: [put it to work](../README.md#put-it-to-work).";
+const NEXT: &str = include_str!("next.md");
 
 impl Language {
     fn files(self) -> &'static [File] {
@@ -96,7 +103,7 @@ pub(super) fn new(name: &str, language: Language, role: &str, to: Option<PathBuf
     let folder = to.unwrap_or_else(|| PathBuf::from(name));
     // What is there is not written over.
     fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
-    for (file, text) in language.files().iter().chain(WIT) {
+    for (file, text) in language.files().iter().chain(WIT).chain([&CASES]) {
         write(&folder.join(file), &renamed(text, language, name))?;
     }
     print::line(&format!(
@@ -108,15 +115,19 @@ pub(super) fn new(name: &str, language: Language, role: &str, to: Option<PathBuf
     print::line(&format!(
         "\n[plugins.{name}]\ngrants = [\"log\", \"config\"]\n\n[plugins.{name}.config]\nwords = [\"ALARM\"]\n"
     ))?;
-    print::line(&format!("and then: postern plugin install {name}.wasm; postern plugin activate {name}"))
+    print::line(&format!(
+        "and then: postern plugin install {name}.wasm; postern plugin activate {name}; both with --config, the server's"
+    ))
 }
 
 /// The example under its new name; in Rust a file is called by it with `_`. Beside it there is no page to point to.
 fn renamed(text: &str, language: Language, name: &str) -> String {
     let example = language.example();
     let underscores = |name: &str| name.replace('-', "_");
-    let next = format!("Next: `postern plugin install {name}.wasm`, and `postern plugin activate {name}`.");
-    text.replace(POINTER, &next).replace(example, name).replace(&underscores(example), &underscores(name))
+    text.replace(example, name)
+        .replace(&underscores(example), &underscores(name))
+        .replace(LIB.0, LIB.1)
+        .replace(POINTER, &NEXT.trim_end().replace("NAME", name))
 }
 
 fn write(file: &Path, text: &str) -> anyhow::Result<()> {
