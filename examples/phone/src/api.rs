@@ -22,7 +22,7 @@ pub enum ApiError {
     #[error("the CA file holds no PEM certificate: {0}")]
     Certificate(ureq::Error),
     /// No answer.
-    #[error("{0}")]
+    #[error(transparent)]
     Transport(#[from] ureq::Error),
 }
 

@@ -69,6 +69,14 @@ impl Bus {
         Self(Arc::new(Kind::Local(local::Local::default())))
     }
 
+    /// Whether [`Bus::connect`] would take this URL; nobody is asked.
+    ///
+    /// # Errors
+    /// [`BusError::Refused`].
+    pub fn check(url: &str) -> Result<(), BusError> {
+        url::parse(url).map(drop)
+    }
+
     /// Connects to NATS: `nats://HOST:PORT` on loopback, elsewhere `tls://USER:PASSWORD@HOST:PORT`
     /// (rule 11); several separated by commas. Certificates are checked against the system's roots
     /// (`SSL_CERT_FILE` names others). Later a lost connection is made again for as long as it takes.

@@ -81,7 +81,12 @@ impl Keyring {
         }
     }
 
-    fn read(path: &Path) -> Result<Keyring, KeyringError> {
+    /// Reads the master key from the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, when others may read it, or when it holds no key.
+    pub fn read(path: &Path) -> Result<Keyring, KeyringError> {
         let io = |error| KeyringError::Io { path: path.to_owned(), error };
         let file = OpenOptions::new().read(true).open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?; // of the open file: no race with a rename

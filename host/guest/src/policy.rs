@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::http::HttpHost;
@@ -112,47 +113,62 @@ impl FromStr for FailureRule {
 
 /// What one plugin is granted and how it is bounded: `[plugins.NAME]` of the policy file. The
 /// default grants nothing.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginPolicy {
-    /// Interfaces of `postern:host` by name, such as `log` or `sql`. `types` needs no grant.
+    /// Interfaces of `postern:host` that it may import: `log`, `clock`, `random`, `config`, `keys`, `password`,
+    /// `proof`, `sql`, `kv`, `http`, `http-password`. One that imports more does not load; `types` needs no grant.
+    #[schemars(extend("x-default" = "`[]`"))]
     pub grants: BTreeSet<String>,
-    /// Names that `keys.open` may ask for.
+    /// Names that it may open through `keys`; the keys are derived from the master key, and never seen by it.
+    #[schemars(extend("x-default" = "`[]`"))]
     pub keys: Vec<String>,
-    /// Whom `http` and `http-password` may ask; nobody else.
+    /// Whom it may ask by `http` and `http-password`, and nobody else: `hr.example:8443` over HTTPS,
+    /// `http://127.0.0.1:8080` in plain, for loopback addresses only.
+    #[schemars(with = "Vec<String>", extend("x-default" = "`[]`"))]
     pub http_hosts: Vec<HttpHost>,
-    /// PEM file of certificates to trust beside the system's, from the working directory.
+    /// PEM file of certificates to trust beside the system's, for `http_hosts`.
+    #[schemars(extend("x-default" = "none"))]
     pub http_ca: Option<PathBuf>,
-    /// The plugin's own table.
+    /// The plugin's own table, handed to it by `config`; its manual says what it knows.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>", extend("x-default" = "empty"))]
     pub config: toml::Table,
-    /// Bounds.
+    /// Bounds of one plugin.
     pub limits: PluginLimits,
 }
 
 /// Bounds of one plugin (C5).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginLimits {
-    /// Linear memory of one instance, in MiB; at most [`PluginLimits::MAX_MEMORY_MIB`].
+    /// Linear memory of one instance; at most 64.
+    #[schemars(range(min = 1))]
     pub memory_mib: u32,
-    /// CPU time of one call, in ms, judged in steps of 1 ms. A call that is over it is stopped.
+    /// CPU time of one call, judged in steps of 1 ms. A call that is over it is stopped.
+    #[schemars(range(min = 1))]
     pub call_cpu_ms: u32,
-    /// Wall clock time of one call that may wait, in ms, its wait for an instance included.
+    #[schemars(range(min = 1))]
+    /// Wall clock time of one call that may wait, its wait for an instance included.
     pub call_wall_ms: u32,
-    /// Calls under way at once, per role. Unless it is set: 16, or the number of cores if that is
-    /// more, since a call of a pure role has a thread of its own.
+    /// Calls under way at once, per role. Calls of classify and encrypt have a thread each.
+    #[schemars(range(min = 1), extend("x-default" = "16, or the number of cores if that is more"))]
     pub concurrency: u32,
     /// Calls after which an instance is replaced by a fresh one.
+    #[schemars(range(min = 1))]
     pub calls_per_instance: u32,
     /// Lines the plugin may log a second; bursts may be as long.
     pub log_lines_per_sec: u32,
     /// Rows that one SQL statement may give.
+    #[schemars(range(min = 1))]
     pub sql_rows: u32,
-    /// Time of one SQL statement, in ms.
+    /// Time of one SQL statement.
+    #[schemars(range(min = 1))]
     pub sql_statement_ms: u32,
-    /// Body of one HTTP request, and of its answer, in bytes.
+    /// Body of one HTTP request, and of its answer.
+    #[schemars(range(min = 1))]
     pub http_body_bytes: u32,
-    /// Time of one HTTP request, in ms; never more than nine tenths of what its call has left.
+    #[schemars(range(min = 1))]
+    /// Time of one HTTP request; never more than nine tenths of what its call has left.
     pub http_timeout_ms: u32,
 }
 

@@ -28,6 +28,14 @@ use crate::config::LogFormat;
 /// What is logged when nobody says otherwise.
 const DEFAULT: &str = "info";
 
+/// Whether a text is a filter.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(filter: &str) -> Result<(), ParseError> {
+    EnvFilter::builder().parse(filter).map(drop)
+}
+
 /// Starts logging, by the config key `log.filter`, else by `RUST_LOG`, else at `info`; in the given format,
 /// else in the one that fits stderr.
 ///

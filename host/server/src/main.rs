@@ -18,6 +18,7 @@
 
 mod admin;
 mod audit;
+mod check;
 mod cli;
 mod clock;
 mod command;
@@ -32,6 +33,7 @@ mod mqtt;
 mod node;
 mod plugins;
 mod policy;
+mod reference;
 mod refuse;
 mod reload;
 mod serve;

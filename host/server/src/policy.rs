@@ -12,28 +12,42 @@ use std::{
 };
 
 use postern_guest::{FailureRule, GRANTABLE, PluginPolicy, Role, SignerKey, is_plugin_name};
-use serde::Deserialize;
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use crate::{
     config::{NodeRoles, syntax},
     listen::wire::ListenerName,
+    reference::{page, sections},
 };
 
 pub use live::InForce;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Raw {
+    /// Which plugin, NAME.wasm of the plugin folder, serves the role `login`, `token`, `classify`, `store` or `encrypt`
+    /// first. A later `postern plugin activate` wins over this and survives restarts.
     #[serde(default)]
+    #[schemars(extend("x-default" = "none: a node does not start without a plugin for each role that it runs"))]
     roles: BTreeMap<String, String>,
+    /// What a caller gets while no plugin answers for a role. `closed`: refused as a temporary failure, which is all
+    /// that login, token, store and encrypt allow. `prefix`, for classify only: a message gets the class of its
+    /// topic's prefix, where the host itself knows that the sender may.
     #[serde(default)]
+    #[schemars(extend("x-default" = "`closed`"))]
     failure: BTreeMap<String, String>,
+    /// The floor under encrypt on demand.
     #[serde(default)]
     must_encrypt: RawMustEncrypt,
+    /// Classes of messages.
     #[serde(default)]
     classes: RawClasses,
+    /// How plugins come to serve.
     #[serde(default)]
     activation: Activation,
+    /// Whose plugins are taken.
     #[serde(default)]
     signatures: Signatures,
     #[serde(default)]
@@ -41,14 +55,15 @@ struct Raw {
 }
 
 /// How plugins come to serve: `[activation]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Activation {
     /// A file that appears in the plugin folder while the node runs is activated when it passes its checks.
     pub auto_activate: bool,
-    /// How long a new generation is watched, in seconds.
+    /// How long a new generation is watched. When it fails too often meanwhile, what served before serves again.
     pub probation_secs: u32,
-    /// More faults than this share of its calls, and what served before serves again.
+    /// The share of its calls in which a watched generation may trap, take too long, answer nonsense or say that it
+    /// cannot do its work; at most 100.
     pub max_fault_percent: u8,
 }
 
@@ -66,24 +81,30 @@ impl Activation {
 }
 
 /// Whose plugins are taken: `[signatures]`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Signatures {
     /// Only plugins that one of `keys` has signed are loaded.
+    #[schemars(extend("x-default" = "`false`"))]
     pub require_signature: bool,
     /// Ed25519 keys, as `postern plugin keygen` prints them.
+    #[schemars(with = "Vec<String>", extend("x-default" = "`[]`"))]
     pub keys: Vec<SignerKey>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RawMustEncrypt {
+    /// Commands of these classes, or with such a follow-up, travel on TLS only, and so do their results, whatever the
+    /// encrypt plugin answers.
     command_classes: BTreeSet<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RawClasses {
+    /// The class that the classify plugin gives need not be that of the topic's prefix, so that it may make every
+    /// message ordinary MQTT.
     all_other: bool,
 }
 
@@ -120,10 +141,37 @@ impl Policy {
     /// # Errors
     /// One line that names the file and the key.
     pub fn load(file: &Path) -> Result<Self, PolicyError> {
+        let (policy, faults) = Policy::examine(file);
+        match (policy, faults.into_iter().next()) {
+            (_, Some(fault)) => Err(fault),
+            (Some(policy), None) => Ok(policy),
+            (None, None) => Err(PolicyError { file: file.to_owned(), what: "unreadable".to_owned() }),
+        }
+    }
+
+    /// Reads a policy file, and tells all that is wrong with it. What is wrong is left out of the policy; there
+    /// is none when the file is not TOML.
+    pub fn examine(file: &Path) -> (Option<Self>, Vec<PolicyError>) {
         let wrong = |what: String| PolicyError { file: file.to_owned(), what };
-        let text = fs::read_to_string(file).map_err(|e| wrong(format!("{e} (key policy)")))?;
-        let raw = toml::from_str::<Raw>(&text).map_err(|e| wrong(syntax(&text, &e)))?;
-        raw.typed(file).map_err(wrong)
+        let text = match fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(e) => return (None, vec![wrong(format!("{e} (key policy)"))]),
+        };
+        let (raw, mut faults) = match toml::from_str::<Raw>(&text) {
+            Ok(raw) => (raw, Vec::new()),
+            Err(e) => {
+                let Ok(table) = toml::from_str(&text) else { return (None, vec![wrong(syntax(&text, &e))]) };
+                let (raw, mut faults) = by_key(table);
+                // A single one is told with its line.
+                if faults.len() < 2 {
+                    faults = vec![syntax(&text, &e)];
+                }
+                (raw, faults)
+            }
+        };
+        let (policy, more) = raw.typed(file);
+        faults.extend(more);
+        (Some(policy), faults.into_iter().map(wrong).collect())
     }
 
     /// The plugin that serves a role first.
@@ -131,19 +179,14 @@ impl Policy {
         self.roles.get(&role).map(String::as_str)
     }
 
-    /// The roles that a node runs, with the plugin that serves each first.
-    ///
-    /// # Errors
-    /// The policy names no plugin for a role that the node needs (C1: there is no fallback).
-    pub fn needed(&self, node: NodeRoles) -> Result<Vec<(Role, &str)>, PolicyError> {
-        let roles = Role::ALL.into_iter().filter(|role| is_run_by(*role, node));
-        roles
-            .map(|role| {
-                let missing =
-                    || PolicyError { file: self.file.clone(), what: format!("roles.{role}: not set") };
-                Ok((role, self.serves(role).ok_or_else(missing)?))
-            })
-            .collect()
+    /// The roles that a node runs, with the plugin that serves each first; an error where the policy names none
+    /// (C1: there is no fallback).
+    pub fn needed(&self, node: NodeRoles) -> impl Iterator<Item = Result<(Role, &str), PolicyError>> {
+        let roles = Role::ALL.into_iter().filter(move |role| is_run_by(*role, node));
+        roles.map(|role| {
+            let missing = || PolicyError { file: self.file.clone(), what: format!("roles.{role}: not set") };
+            Ok((role, self.serves(role).ok_or_else(missing)?))
+        })
     }
 
     /// The file of this policy.
@@ -157,6 +200,69 @@ impl Policy {
     }
 }
 
+/// The page docs/operate/policy.md.
+pub fn markdown() -> String {
+    let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
+    let schema = settings.into_generator().into_root_schema_for::<Raw>();
+    let sections = sections(schema.as_value());
+    page(HEAD, sections.iter().filter(|section| !section.keys.is_empty()), |_| None)
+}
+
+const HEAD: &str = "\
+# The policy file
+
+The key `policy` of the config names a TOML file with the rules that no plugin can decide away: which plugin serves each
+role first, what each may use, what happens while one is down, and what must be encrypted. Unknown keys are errors.
+policies/default.toml is the one to begin with; policies/open.toml admits clients without credentials, on loopback only.
+
+`postern serve --check --config FILE` tells all that is wrong with the policy that a config names. Paths start at the
+working directory of the process.
+";
+
+/// Each key by itself, since serde stops at the first that is wrong: those that are right, and what is wrong with
+/// the others.
+fn by_key(table: Table) -> (Raw, Vec<String>) {
+    let (mut sound, mut faults) = (Table::new(), Vec::new());
+    for (path, value) in leaves(table) {
+        let mut alone = Table::new();
+        put(&mut alone, &path, value.clone());
+        match alone.try_into::<Raw>() {
+            Ok(_) => put(&mut sound, &path, value),
+            Err(e) => faults.push(format!("{}: {}", path.join("."), e.message())),
+        }
+    }
+    (sound.try_into().unwrap_or_default(), faults)
+}
+
+/// The values with their paths; a list, and an empty table, count as one.
+fn leaves(table: Table) -> Vec<(Vec<String>, Value)> {
+    let below = |(name, value): (String, Value)| match value {
+        Value::Table(inner) if !inner.is_empty() => leaves(inner)
+            .into_iter()
+            .map(|(mut path, value)| {
+                path.insert(0, name.clone());
+                (path, value)
+            })
+            .collect(),
+        value => vec![(vec![name], value)],
+    };
+    table.into_iter().flat_map(below).collect()
+}
+
+/// Puts a value under a path.
+fn put(table: &mut Table, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [name] => drop(table.insert(name.clone(), value)),
+        [name, rest @ ..] => {
+            let inner = table.entry(name.clone()).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
 /// Whether a node runs a role: login servers *login*, MQTT servers the others (A2).
 pub fn is_run_by(role: Role, node: NodeRoles) -> bool {
     match role {
@@ -166,44 +272,47 @@ pub fn is_run_by(role: Role, node: NodeRoles) -> bool {
 }
 
 impl Raw {
-    fn typed(self, file: &Path) -> Result<Policy, String> {
+    /// The policy without what is wrong, and what that is.
+    fn typed(self, file: &Path) -> (Policy, Vec<String>) {
+        let mut faults = Vec::new();
         let mut roles = BTreeMap::new();
         for (role, plugin) in self.roles {
-            let role: Role = role.parse().map_err(|e| format!("roles.{role}: {e}"))?;
-            if !is_plugin_name(&plugin) {
-                return Err(format!("roles.{role}: {plugin:?} is not a plugin name"));
+            match role.parse::<Role>() {
+                Err(e) => faults.push(format!("roles.{role}: {e}")),
+                Ok(role) if !is_plugin_name(&plugin) => {
+                    faults.push(format!("roles.{role}: {plugin:?} is not a plugin name"));
+                }
+                Ok(role) => drop(roles.insert(role, plugin)),
             }
-            roles.insert(role, plugin);
         }
         let mut classify_failure = FailureRule::Closed;
         for (role, rule) in self.failure {
-            let role: Role = role.parse().map_err(|e| format!("failure.{role}: {e}"))?;
-            let rule: FailureRule = rule.parse().map_err(|e| format!("failure.{role}: {e}"))?;
-            if !rule.fits(role) {
-                return Err(format!("failure.{role}: only `closed` is allowed"));
-            }
-            if role == Role::Classify {
-                classify_failure = rule;
+            match (role.parse::<Role>(), rule.parse::<FailureRule>()) {
+                (Err(e), _) | (_, Err(e)) => faults.push(format!("failure.{role}: {e}")),
+                (Ok(role), Ok(rule)) if !rule.fits(role) => {
+                    faults.push(format!("failure.{role}: only `closed` is allowed"));
+                }
+                (Ok(Role::Classify), Ok(rule)) => classify_failure = rule,
+                _ => {}
             }
         }
         for (name, plugin) in &self.plugins {
             if !is_plugin_name(name) {
-                return Err(format!("plugins.{name:?}: not a plugin name"));
+                faults.push(format!("plugins.{name:?}: not a plugin name"));
             }
-            plugin.limits.check().map_err(|e| format!("plugins.{name}.{e}"))?;
-            if let Some(unknown) = plugin.grants.iter().find(|g| !GRANTABLE.contains(&g.as_str())) {
-                return Err(format!(
-                    "plugins.{name}.grants: `{unknown}` is no interface that can be granted"
-                ));
-            }
+            faults.extend(plugin.limits.check().err().map(|e| format!("plugins.{name}.{e}")));
+            let unknown = plugin.grants.iter().filter(|grant| !GRANTABLE.contains(&grant.as_str()));
+            faults.extend(unknown.map(|grant| {
+                format!("plugins.{name}.grants: `{grant}` is no interface that can be granted")
+            }));
         }
         if self.signatures.require_signature && self.signatures.keys.is_empty() {
-            return Err("signatures.keys: empty, so that no plugin could be loaded".to_owned());
+            faults.push("signatures.keys: empty, so that no plugin could be loaded".to_owned());
         }
         if self.activation.max_fault_percent > 100 {
-            return Err("activation.max_fault_percent must be at most 100".to_owned());
+            faults.push("activation.max_fault_percent must be at most 100".to_owned());
         }
-        Ok(Policy {
+        let policy = Policy {
             file: file.to_owned(),
             activation: self.activation,
             signers: self.signatures.require_signature.then_some(self.signatures.keys),
@@ -212,7 +321,8 @@ impl Raw {
             must_encrypt: self.must_encrypt.command_classes,
             all_other: self.classes.all_other,
             plugins: self.plugins,
-        })
+        };
+        (policy, faults)
     }
 }
 
@@ -300,12 +410,35 @@ mod tests {
     }
 
     #[test]
+    fn all_mistakes_are_told_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("p.toml");
+        let text = "[role]\na = 1\n[roles]\nlogn = 'x'\nstore = 's'\n[plugins.a]\ngrant = []\ngrants = ['sql']\n\
+                    [plugins.a.limits]\nmemory_mib = 65";
+        fs::write(&file, text).unwrap();
+        let (policy, faults) = Policy::examine(&file);
+        let faults: Vec<_> = faults.into_iter().map(|fault| fault.what).collect();
+        let begins =
+            ["plugins.a.grant: unknown", "role.a: unknown", "roles.logn: ", "plugins.a.limits.memory_mib "];
+        assert_eq!(faults.len(), begins.len(), "{faults:?}");
+        assert!(faults.iter().zip(begins).all(|(fault, begin)| fault.starts_with(begin)), "{faults:?}");
+        let policy = policy.unwrap();
+        assert!(policy.serves(Role::Store) == Some("s") && policy.plugin("a").grants.contains("sql"));
+    }
+
+    #[test]
+    fn the_page_is_what_the_types_say() {
+        crate::reference::tests::is_committed("policy.md", &markdown());
+    }
+
+    #[test]
     fn c1_every_role_that_a_node_runs_needs_a_plugin() {
         let policy = load("[roles]\nlogin = 'l'\ntoken = 't'\nclassify = 'c'\nstore = 's'").unwrap();
-        let told = policy.needed(BOTH).unwrap_err().to_string();
+        let needed = |node| policy.needed(node).collect::<Result<Vec<_>, _>>();
+        let told = needed(BOTH).unwrap_err().to_string();
         assert!(told.ends_with("roles.encrypt: not set"), "{told}");
         let login = NodeRoles { login: true, broker: false };
-        assert_eq!(policy.needed(login).unwrap(), [(Role::Login, "l")]);
+        assert_eq!(needed(login).unwrap(), [(Role::Login, "l")]);
     }
 
     #[test]

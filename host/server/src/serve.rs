@@ -15,18 +15,19 @@ use postern_broker::{
     wire::{ReasonCode, Text},
 };
 use postern_bus::Bus;
-use postern_guest::{Host, Keyring, Runtime, RuntimeConfig, Slots};
+use postern_guest::{Host, Keyring, Role, Runtime, RuntimeConfig, Slots};
 use postern_store::Database;
 use rustls_pki_types::UnixTime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::info;
+use tracing::{info, warn};
 use ulid::Ulid;
 
 use crate::{
     admin::{self, Admin},
     audit::Audit,
+    check,
     command::{self, Commands, Links, keys::Signer, pace::Pace},
-    config::Config,
+    config::{Config, Origin},
     control::{
         cursors::Cursors, heard, history, ids::AssignedIds, ingest::Ingest, people::People,
         presence::Presence, purge, push::Push, tokens::Tokens, wire::BrokerAddress,
@@ -37,7 +38,7 @@ use crate::{
     login::{self, KeyLogins, LoginContext, LoginRole},
     mqtt::{self, live::Live, rights::Compilations},
     node::Node,
-    plugins::{self, Kept, Life, Start},
+    plugins::{self, Kept, Life, PluginError, Start},
     policy::{self, InForce, Policy},
     reload::{self, Reloader},
     tasks::Background,
@@ -48,13 +49,18 @@ use crate::{
 /// # Errors
 /// One line that says what is wrong and where.
 pub async fn run(mut config: Config) -> anyhow::Result<()> {
-    descriptors::make_room(&mut config.limits);
+    let asked = *config.origin("limits.connections") != Origin::Default;
+    descriptors::make_room(&mut config.limits, asked);
+    if !config.listen.serves_anybody() {
+        warn!("{}", check::NOBODY);
+    }
     let _full = drain::survive_full_files().context("signals")?;
     let hangups = reload::hangups().context("signals")?;
     let exporting = config.telemetry.as_ref().map(postern_trace::start).transpose();
     let exporting = exporting.map_err(|e| config.error("telemetry.otlp", e))?;
     let policy = Policy::load(&config.policy)?;
     let start = Start::look_up(&policy, &config)?;
+    Database::check(&config.store_url).map_err(|e| config.error("store.url", e))?;
     let data = DataDir::open(&config.data)?;
     let bound = Bound::all(&config).await?;
     let certificates = Certificates::load(&config, &data, UnixTime::now())?;
@@ -77,9 +83,11 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let components = Kept::new(data.components());
     start.serve(&runtime, &policy, &slots, &components).await?;
     if config.roles.broker {
-        let admits = slots.token().admits_anonymous().await.context("role token")?;
+        let path = || start.file_of(Role::Token).unwrap_or(&config.policy).to_owned();
+        let admits = slots.token().admits_anonymous().await;
+        let admits = admits.map_err(|error| PluginError::Silent { path: path(), error })?;
         policy::refuse_anonymous_off_loopback(&bound.addresses(), admits)
-            .map_err(|e| config.error("policy", e))?;
+            .map_err(|error| PluginError::Anonymous { path: path(), error })?;
     }
 
     let policy: InForce = Arc::new(ArcSwap::from_pointee(policy));

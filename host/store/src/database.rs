@@ -125,6 +125,22 @@ impl Database {
         })))
     }
 
+    /// Whether [`Database::open`] would take this URL and the file it names, as far as can be told without
+    /// touching either: no server is asked, and no file is made or changed.
+    ///
+    /// # Errors
+    /// [`StoreError`] as for [`Self::open`].
+    pub fn check(url: &str) -> Result<(), StoreError> {
+        let Target::Sqlite(path) = parse(url)? else { return Ok(()) };
+        let place = path.display().to_string();
+        match sqlite::header(&path) {
+            Ok(Some(stamp)) => migrate::check_file(&stamp, &place),
+            Ok(None) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(StoreError::open(place, error)),
+        }
+    }
+
     /// Which database it is.
     #[must_use]
     pub fn dialect(&self) -> Dialect {

@@ -1,5 +1,5 @@
 //! Tasks of the workspace, in the order a newcomer meets them: `up`, `demo`, `test`, `bench`, `soak`,
-//! `guards`, `plugins`, `image`.
+//! `guards`, `plugins`, `image`, `docs`.
 //!
 //! Each does all its set-up itself. `up`, `demo` and `test` build the whole workspace with the `dev`
 //! profile into the one target folder, so that what one of them has built the next one finds; `bench`
@@ -7,6 +7,7 @@
 
 mod bench;
 mod demo;
+mod docs;
 mod fuzz;
 mod guards;
 mod image;
@@ -52,6 +53,8 @@ enum Task {
     Guards(guards::Options),
     /// Feed random packets and operations to the broker, for as long as you like
     Fuzz(fuzz::Options),
+    /// Write the pages of docs/operate that are made of the source
+    Docs,
     /// Build the container image with docker, podman or buildah
     Image(image::Options),
     /// Build the default plugins into target/plugins
@@ -87,6 +90,10 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Soak(options) => soak::run(&root, &options),
         Task::Guards(options) => guards::run(&root, &options),
         Task::Fuzz(options) => fuzz::run(&root, &options),
+        Task::Docs => {
+            docs::run(&root)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Task::Image(options) => image::run(&root, &options),
         Task::Plugins { test_guests, examples } => {
             let mut built = plugins::build_all(&root, test_guests)?;

@@ -15,6 +15,7 @@ pub fn start() -> Result<(), BuildError> {
     if PAGE.get().is_none() {
         let handle = PrometheusBuilder::new().install_recorder()?;
         PAGE.get_or_init(|| handle);
+        super::counted::describe();
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 mod acts;
 mod clients;
 mod commands;
+pub mod counted;
 mod guard;
 pub mod metrics;
 mod plugin_acts;

@@ -4,6 +4,7 @@ mod author;
 mod cases;
 mod client;
 mod commands;
+mod config;
 mod health;
 mod plugin_log;
 mod plugins;
@@ -16,12 +17,13 @@ mod verbs;
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 
-use crate::{admin, config::Config, logging, serve};
+use crate::{admin, check, config::Config, logging, serve};
 use client::AdminClient;
 use commands::CommandVerb;
+use config::ConfigVerb;
 use plugins::PluginVerb;
 use target::Target;
 use users::UserVerb;
@@ -57,7 +59,14 @@ struct Options {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the server until SIGTERM or SIGINT
-    Serve,
+    Serve {
+        /// Say all that would keep it from starting, and end; nothing listens, no data is touched
+        #[arg(long)]
+        check: bool,
+    },
+    /// The config: what holds, and all keys that there are
+    #[command(subcommand)]
+    Config(ConfigVerb),
     /// Plugins: which serve, and swap them while the server runs
     #[command(subcommand)]
     Plugin(PluginVerb),
@@ -91,7 +100,9 @@ impl Cli {
     /// In one line what failed.
     pub fn run(self) -> anyhow::Result<()> {
         match self.verb {
-            Verb::Serve => return self.serve(),
+            Verb::Serve { check: true } => return self.check(),
+            Verb::Serve { check: false } => return self.serve(),
+            Verb::Config(verb) => return verb.apply(self.options.config.as_deref(), self.options.json),
             Verb::Plugin(verb) if verb.is_local() => return verb.apply_locally(self.options.json),
             _ => {}
         }
@@ -109,7 +120,7 @@ impl Cli {
         let client = AdminClient::new(target, self.options.json);
         runtime.block_on(async {
             match self.verb {
-                Verb::Serve | Verb::Health => Ok(()),
+                Verb::Serve { .. } | Verb::Config(_) | Verb::Health => Ok(()),
                 Verb::Plugin(verb) => verb.apply(&client).await,
                 Verb::Client(verb) => verb.apply(&client).await,
                 Verb::Command(verb) => verb.apply(&client).await,
@@ -120,6 +131,26 @@ impl Cli {
                 Verb::Reload => reload::reload(&client).await,
             }
         })
+    }
+
+    /// Faults go to stderr, one line each.
+    fn check(&self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.context("cannot start threads")?;
+        let file = self.options.config.as_deref();
+        let found = runtime.block_on(check::run(file));
+        if self.options.json {
+            print::json(&found)?;
+        } else {
+            found.warnings.iter().for_each(|warning| eprintln!("postern: warning: {warning}"));
+            found.faults.iter().for_each(|fault| eprintln!("postern: {fault}"));
+        }
+        match (found.faults.len(), file) {
+            (0, _) if self.options.json => Ok(()),
+            (0, Some(file)) => print::line(&format!("{}: a server can start with this", file.display())),
+            (0, None) => print::line("a server can start with this"),
+            (n, _) => bail!("{n} {} to mend", if n == 1 { "fault" } else { "faults" }),
+        }
     }
 
     fn serve(&self) -> anyhow::Result<()> {
@@ -160,7 +191,7 @@ mod tests {
             assert_eq!(cli.options.admin.as_deref(), Some("unix:a"));
         }
         let cli = Cli::try_parse_from(["postern", "serve", "--config", "p.toml"]).unwrap();
-        assert!(matches!(cli.verb, Verb::Serve));
+        assert!(matches!(cli.verb, Verb::Serve { check: false }));
         assert_eq!(cli.options.config.unwrap().to_str(), Some("p.toml"));
     }
 

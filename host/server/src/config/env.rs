@@ -1,6 +1,6 @@
 //! `POSTERN_SECTION__KEY`: every config key by environment, and no variable that is not a key.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use figment::{
     Metadata, Profile, Provider,
@@ -9,7 +9,7 @@ use figment::{
 
 use super::{
     error::{ConfigError, Origin},
-    limits::Limits,
+    reference::described,
 };
 
 const PREFIX: &str = "POSTERN_";
@@ -26,44 +26,24 @@ pub enum Kind {
     Integer,
     /// A number, perhaps with a point.
     Number,
+    /// `true` or `false`.
+    Boolean,
     /// Separated by commas.
     List,
 }
 
-/// The keys outside `[limits]`, whose values are all integers.
-const KEYS: &[(&str, Kind)] = &[
-    ("policy", Kind::Text),
-    ("roles", Kind::List),
-    ("data", Kind::Text),
-    ("listen.tcp", Kind::Text),
-    ("listen.tls", Kind::Text),
-    ("listen.ws", Kind::Text),
-    ("listen.wss", Kind::Text),
-    ("listen.http", Kind::Text),
-    ("listen.admin", Kind::Text),
-    ("listen.health", Kind::Text),
-    ("store.url", Kind::Text),
-    ("bus.url", Kind::Text),
-    ("websocket.origins", Kind::List),
-    ("plugins.dir", Kind::Text),
-    ("plugins.defaults", Kind::Text),
-    ("tls.certificate", Kind::Text),
-    ("tls.key", Kind::Text),
-    ("admin.token", Kind::Text),
-    ("advertise.host", Kind::Text),
-    ("drain.server_reference", Kind::Text),
-    ("keys.master", Kind::Text),
-    ("log.filter", Kind::Text),
-    ("log.format", Kind::Text),
-    ("telemetry.otlp", Kind::Text),
-    ("telemetry.sample", Kind::Number),
-    ("telemetry.service", Kind::Text),
-];
-
 /// All keys that a config may hold, with their kind.
-pub fn keys() -> impl Iterator<Item = (String, Kind)> {
-    let named = KEYS.iter().map(|(key, kind)| ((*key).to_owned(), *kind));
-    named.chain(Limits::KEYS.iter().map(|key| (format!("limits.{key}"), Kind::Integer)))
+pub fn keys() -> impl Iterator<Item = (&'static str, Kind)> {
+    described().flat_map(|section| &section.keys).map(|key| {
+        let kind = match key.kind.as_str() {
+            "integer" => Kind::Integer,
+            "number" => Kind::Number,
+            "boolean" => Kind::Boolean,
+            "list" => Kind::List,
+            _ => Kind::Text,
+        };
+        (key.path.as_str(), kind)
+    })
 }
 
 /// The variable of a key.
@@ -83,45 +63,57 @@ impl Environment {
     /// # Errors
     /// A variable that is no key, or whose text is not of the key's type.
     pub fn read(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
-        let mut values = Dict::new();
+        let (environment, faults) = Environment::examine(vars);
+        faults.into_iter().next().map_or(Ok(environment), Err)
+    }
+
+    /// The same, with all that is wrong; what is wrong is left out.
+    pub fn examine(vars: impl IntoIterator<Item = (OsString, OsString)>) -> (Self, Vec<ConfigError>) {
+        let mut environment = Environment { values: Dict::new() };
+        let mut faults = Vec::new();
         for (name, value) in vars {
             let name = name.to_string_lossy();
-            if !name.starts_with(PREFIX) || name == FILE {
-                continue;
+            if name.starts_with(PREFIX) && name != FILE {
+                faults.extend(environment.take(&name, &value).err());
             }
-            let Some((key, kind)) = keys().find(|(key, _)| variable(key) == name) else {
-                let origin = Origin::Variable(name.into_owned());
-                return Err(ConfigError::new(origin, "", "no config key has this name"));
-            };
-            let wrong = |what: &str| ConfigError::new(Origin::Variable(name.to_string()), &key, what);
-            let text = value.to_str().ok_or_else(|| wrong("not UTF-8"))?;
-            let value = match kind {
-                Kind::Text => Value::from(text),
-                // The text is not repeated: a secret may stand there by mistake.
-                Kind::Integer => {
-                    Value::from(text.trim().parse::<i64>().map_err(|_| wrong("expected a whole number"))?)
-                }
-                Kind::Number => {
-                    Value::from(text.trim().parse::<f64>().map_err(|_| wrong("expected a number"))?)
-                }
-                Kind::List => {
-                    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-                    Value::from(items.collect::<Vec<_>>())
-                }
-            };
-            match key.split_once('.') {
-                None => {
-                    values.insert(key, value);
-                }
-                Some((section, inner)) => {
-                    let section = values.entry(section.to_owned()).or_insert_with(|| Dict::new().into());
-                    if let Value::Dict(_, section) = section {
-                        section.insert(inner.to_owned(), value);
-                    }
+        }
+        (environment, faults)
+    }
+
+    fn take(&mut self, name: &str, value: &OsStr) -> Result<(), ConfigError> {
+        let origin = || Origin::Variable(name.to_owned());
+        let Some((key, kind)) = keys().find(|(key, _)| variable(key) == name) else {
+            return Err(ConfigError::new(origin(), "", "no config key has this name"));
+        };
+        let wrong = |what: &str| ConfigError::new(origin(), key, what);
+        let text = value.to_str().ok_or_else(|| wrong("not UTF-8"))?;
+        let value = match kind {
+            Kind::Text => Value::from(text),
+            // The text is not repeated: a secret may stand there by mistake.
+            Kind::Integer => {
+                Value::from(text.trim().parse::<i64>().map_err(|_| wrong("expected a whole number"))?)
+            }
+            Kind::Number => Value::from(text.trim().parse::<f64>().map_err(|_| wrong("expected a number"))?),
+            Kind::Boolean => {
+                Value::from(text.trim().parse::<bool>().map_err(|_| wrong("expected `true` or `false`"))?)
+            }
+            Kind::List => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Value::from(items.collect::<Vec<_>>())
+            }
+        };
+        match key.split_once('.') {
+            None => {
+                self.values.insert(key.to_owned(), value);
+            }
+            Some((section, inner)) => {
+                let section = self.values.entry(section.to_owned()).or_insert_with(|| Dict::new().into());
+                if let Value::Dict(_, section) = section {
+                    section.insert(inner.to_owned(), value);
                 }
             }
         }
-        Ok(Environment { values })
+        Ok(())
     }
 
     /// A single value, for those who need no whole config.

@@ -1,6 +1,6 @@
 //! `[log]` and `[telemetry]`.
 
-use super::{ConfigError, Source, raw::RawTelemetry};
+use super::{ConfigError, raw::RawTelemetry, source::Source};
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,8 +11,15 @@ pub enum LogFormat {
     Json,
 }
 
-/// Of requests and messages that no peer wants traced.
-const SHARE: f64 = 0.01;
+impl LogFormat {
+    /// As the config has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
+}
 
 impl Source<'_> {
     pub(super) fn log_format(&self, name: Option<String>) -> Result<Option<LogFormat>, ConfigError> {
@@ -29,12 +36,11 @@ impl Source<'_> {
         &self,
         raw: RawTelemetry,
     ) -> Result<Option<postern_trace::Settings>, ConfigError> {
-        let share = raw.sample.unwrap_or(SHARE);
+        let share = raw.sample;
         if !(0.0..=1.0).contains(&share) {
             return Err(self.wrong("telemetry.sample", "expected a share from 0 to 1"));
         }
-        let service =
-            self.filled("telemetry.service", raw.service.unwrap_or_else(|| "postern".to_owned()))?;
+        let service = self.filled("telemetry.service", raw.service)?;
         let Some(url) = raw.otlp else { return Ok(None) };
         let endpoint = url.parse().map_err(|e| self.wrong("telemetry.otlp", e))?;
         let version = env!("CARGO_PKG_VERSION");

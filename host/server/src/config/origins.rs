@@ -36,6 +36,11 @@ impl Origins {
         Ok(origins)
     }
 
+    /// As the config lists them.
+    pub fn list(&self) -> Vec<String> {
+        self.any.then(|| "*".to_owned()).into_iter().chain(self.listed.iter().cloned()).collect()
+    }
+
     /// Whether a page of `origin` may open a WebSocket to us, who were called `called`, perhaps with a
     /// port.
     pub fn admit(&self, origin: &str, called: Option<&str>) -> bool {

@@ -92,7 +92,7 @@ fn every_fixed_key_is_read() {
 #[test]
 fn every_key_can_be_set_by_environment() {
     for (key, kind) in keys() {
-        let value = match key.as_str() {
+        let value = match key {
             "roles" => "login",
             "store.url" => "sqlite:x",
             "websocket.origins" => "https://x",
@@ -102,11 +102,12 @@ fn every_key_can_be_set_by_environment() {
             "telemetry.otlp" => "http://localhost",
             "telemetry.sample" => "0.5",
             _ if key.starts_with("listen.") => "127.0.0.1:0",
-            _ if kind == Kind::Integer => "4096",
+            _ if matches!(kind, Kind::Integer | Kind::Number) => "4096",
+            _ if kind == Kind::Boolean => "true",
             _ => "x",
         };
-        let mut vars = vec![(env::variable(&key), value)];
-        match key.as_str() {
+        let mut vars = vec![(env::variable(key), value)];
+        match key {
             "tls.certificate" => vars.push((env::variable("tls.key"), "x")),
             "tls.key" => vars.push((env::variable("tls.certificate"), "x")),
             "listen.admin" => vars.push((env::variable("admin.token"), "1234567890123456789012")),
@@ -227,6 +228,43 @@ fn bad_files_name_the_file() {
     assert!(told.starts_with("/no/such/postern.toml: No such file"), "{told}");
     let told = Config::from_parts(None, []).unwrap_err().to_string();
     assert!(told.starts_with("config: data: not set"), "{told}");
+}
+
+#[test]
+fn what_holds_is_shown_with_where_it_comes_from() {
+    let file = "data = \"d\"\n[limits]\ninflight = 5\n[store]\nurl = \"postgres://a:hidden@localhost/x\"\n[admin]\n\
+                token = \"hidden-hidden-hidden-hidden\"";
+    let config =
+        load(file, &[("POSTERN_LISTEN__TCP", "127.0.0.1:0"), ("POSTERN_LIMITS__INFLIGHT", "9")]).unwrap();
+    let shown = config.effective();
+    let of = |key: &str| {
+        let found = shown.iter().find(|it| it.key == key).unwrap();
+        (found.value.as_ref().map(ToString::to_string).unwrap_or_default(), found.origin)
+    };
+    assert_eq!(of("listen.tcp"), ("\"127.0.0.1:0\"".to_owned(), "environment"));
+    assert_eq!(of("limits.inflight"), ("9".to_owned(), "environment"));
+    assert_eq!(of("limits.connections"), ("50000".to_owned(), "default"));
+    assert_eq!(of("listen.admin"), ("\"unix:d/admin.sock\"".to_owned(), "default"));
+    assert_eq!(of("data"), ("\"d\"".to_owned(), "file"));
+    assert_eq!(of("listen.tls"), (String::new(), "default"));
+    assert_eq!(of("store.url"), ("\"postgres://a:***@localhost/x\"".to_owned(), "file"));
+    assert!(!format!("{shown:?}").contains("hidden"));
+    assert_eq!(shown.len(), keys().count());
+}
+
+#[test]
+fn the_example_has_every_key_and_the_defaults() {
+    let text = include_str!("../../../../examples/postern.toml");
+    // `#key = …` is off, `# text` is a comment.
+    let is_off = |line: &str| {
+        line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+    };
+    let all: Vec<&str> = text.lines().map(|line| if is_off(line) { &line[1..] } else { line }).collect();
+    let config = load(&all.join("\n"), &[]).unwrap();
+    assert_eq!(config.limits, Limits::default());
+    let missing: Vec<_> = keys().filter(|(key, _)| *config.origin(key) == Origin::Default).collect();
+    assert!(missing.is_empty(), "not in examples/postern.toml: {missing:?}");
+    load(text, &[]).unwrap();
 }
 
 #[test]

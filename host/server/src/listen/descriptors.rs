@@ -9,8 +9,9 @@ use crate::config::Limits;
 /// those of the operator.
 const RESERVED: u64 = 256;
 
-/// Raises the soft limit to the hard one, and cuts down `connections` to what that allows.
-pub fn make_room(limits: &mut Limits) {
+/// Raises the soft limit to the hard one, and cuts down `connections` to what that allows: with a warning where the
+/// operator `asked` for so many.
+pub fn make_room(limits: &mut Limits, asked: bool) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
@@ -21,12 +22,16 @@ pub fn make_room(limits: &mut Limits) {
     let Some(files) = getrlimit(Resource::Nofile).current else { return };
     let room = connections(files);
     if u64::from(limits.connections) > room {
-        warn!(
-            files,
-            asked = limits.connections,
-            connections = room,
-            "fewer connections than limits.connections: each needs an open file"
-        );
+        if asked {
+            warn!(
+                files,
+                asked = limits.connections,
+                connections = room,
+                "fewer connections than limits.connections: each needs an open file"
+            );
+        } else {
+            info!(files, connections = room, "as many connections as the limit of open files allows");
+        }
         limits.connections = u32::try_from(room).unwrap_or(u32::MAX);
     } else {
         info!(files, connections = limits.connections, "open files");

@@ -29,6 +29,21 @@ pub struct Chosen {
     pub roles: Vec<Role>,
 }
 
+impl Chosen {
+    /// Loads it and lets it serve. `keep` is shown its bytes.
+    async fn serve(
+        &self,
+        runtime: &Runtime,
+        policy: &Policy,
+        slots: &Slots,
+        keep: impl FnOnce(&[u8]),
+    ) -> Result<(), PluginError> {
+        let plugin = load(runtime, policy, &self.path, self.digest.as_ref(), keep).await?;
+        check_name(&plugin, &self.name)?;
+        activate(slots, &plugin, &self.roles)
+    }
+}
+
 /// What a node starts with.
 pub struct Start {
     /// The record of activations.
@@ -43,26 +58,44 @@ impl Start {
     /// # Errors
     /// A role without plugin, a missing file, an unusable record.
     pub fn look_up(policy: &Policy, config: &Config) -> Result<Self, PluginError> {
+        let (start, faults) = Start::examine(policy, config);
+        faults.into_iter().next().map_or(Ok(start), Err)
+    }
+
+    /// The same, with all that is wrong; what is missing is not chosen.
+    pub fn examine(policy: &Policy, config: &Config) -> (Self, Vec<PluginError>) {
+        let mut faults = Vec::new();
         let file = DataDir::activations_of(&config.data);
-        let record = Record::read(&file)?;
+        let record = Record::read(&file).unwrap_or_else(|fault| {
+            faults.push(fault);
+            Record::default()
+        });
         let components = Kept::new(DataDir::components_of(&config.data));
         let folders = Folders::of(config);
         let mut chosen: Vec<Chosen> = Vec::new();
-        for (role, first) in policy.needed(config.roles)? {
+        for needed in policy.needed(config.roles) {
+            let (role, first) = match needed {
+                Ok(needed) => needed,
+                Err(fault) => {
+                    faults.push(fault.into());
+                    continue;
+                }
+            };
             let pinned = record.of(role).and_then(|served| served.active.clone());
             let (name, path, digest, by) = match pinned {
                 Some(Pinned { name, digest }) => (name, components.path(&digest), Some(digest), &*file),
                 None => (first.to_owned(), folders.file_of(first), None, policy.file()),
             };
             if !path.is_file() {
-                return Err(PluginError::Missing { path, role, by: by.to_owned() });
+                faults.push(PluginError::Missing { path, role, by: by.to_owned() });
+                continue;
             }
             match chosen.iter_mut().find(|known| known.path == path) {
                 Some(known) => known.roles.push(role),
                 None => chosen.push(Chosen { name, path, digest, roles: vec![role] }),
             }
         }
-        Ok(Start { record, chosen })
+        (Start { record, chosen }, faults)
     }
 
     /// Loads them and lets them serve; what the policy chose is kept, to go back to it.
@@ -77,17 +110,30 @@ impl Start {
         components: &Kept,
     ) -> Result<(), PluginError> {
         for chosen in &self.chosen {
-            let plugin = load(runtime, policy, &chosen.path, chosen.digest.as_ref(), |source| {
+            let keep = |source: &[u8]| {
                 let digest = Digest::of(source);
                 if let Err(error) = components.put(&digest, source) {
                     warn!(plugin = chosen.name, %error, "not kept: it cannot be gone back to after a restart");
                 }
-            });
-            let plugin = plugin.await?;
-            check_name(&plugin, &chosen.name)?;
-            activate(slots, &plugin, &chosen.roles)?;
+            };
+            chosen.serve(runtime, policy, slots, keep).await?;
         }
         Ok(())
+    }
+
+    /// Loads each and lets it serve in `slots`, all of which is only tried; nothing is kept. Gives all that is
+    /// wrong.
+    pub async fn try_out(&self, runtime: &Runtime, policy: &Policy, slots: &Slots) -> Vec<PluginError> {
+        let mut faults = Vec::new();
+        for chosen in &self.chosen {
+            faults.extend(chosen.serve(runtime, policy, slots, |_| {}).await.err());
+        }
+        faults
+    }
+
+    /// The file of what serves a role.
+    pub fn file_of(&self, role: Role) -> Option<&Path> {
+        self.chosen.iter().find(|chosen| chosen.roles.contains(&role)).map(|chosen| &*chosen.path)
     }
 
     /// Loads what the record names beside: canaries, which serve at once, and what served before. One that

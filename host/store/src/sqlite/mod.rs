@@ -5,6 +5,7 @@ mod pool;
 mod session;
 
 use std::fs::OpenOptions;
+use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,6 +48,24 @@ impl Stamp {
         file.close().await?;
         Ok(Self { application, version, things })
     }
+}
+
+/// What a closed file says of itself, by its first bytes alone (<https://www.sqlite.org/fileformat.html>, 1.3):
+/// SQLite itself would make files beside it, and clear away a log that a crash has left. None: it is empty, or no
+/// database.
+pub(crate) fn header(path: &Path) -> std::io::Result<Option<Stamp>> {
+    let mut bytes = [0; 100];
+    match std::fs::File::open(path)?.read_exact(&mut bytes) {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
+    let number = |at: usize| {
+        let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        i64::from(u32::from_be_bytes(bytes.unwrap_or_default()))
+    };
+    let is_database = bytes.starts_with(b"SQLite format 3\0");
+    // The schema's cookie is raised by every table that is made: 0 says that there is none.
+    Ok(is_database.then(|| Stamp { application: number(68), version: number(60), things: number(40) }))
 }
 
 /// One open file.
