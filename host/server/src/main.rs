@@ -18,6 +18,7 @@
 
 mod admin;
 mod audit;
+mod backup;
 mod check;
 mod cli;
 mod clock;

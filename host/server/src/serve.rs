@@ -150,6 +150,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         listeners: announced.clone(),
         token: config.admin_token.clone(),
         audit,
+        data: data.path().to_owned(),
         tasks: tasks.clone(),
         stop: stop.clone(),
     });

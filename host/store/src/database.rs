@@ -147,6 +147,45 @@ impl Database {
         self.0.own.engine.dialect()
     }
 
+    /// Copies all databases of the data folder into `folder`, which is empty, while they are written: `postern.db` and
+    /// `plugins/NAME.db`. Each has everything that was committed before the call. The host's own comes first, so that
+    /// what it says of plugins' rows, such as how far a device has read, is never ahead of them. With PostgreSQL there
+    /// is nothing to copy: false.
+    ///
+    /// # Errors
+    /// [`StoreError`]; `folder` may hold a part.
+    pub async fn copy_to(&self, folder: &Path) -> Result<bool, StoreError> {
+        if !matches!(*self.0.own.engine, Engine::Sqlite(_)) {
+            return Ok(false);
+        }
+        sqlite::copy(Path::new(&self.0.place), &folder.join("postern.db")).await?;
+        let failed = |path: &Path, error: std::io::Error| StoreError::open(path.display().to_string(), error);
+        let (from, to) = (self.0.data.join("plugins"), folder.join("plugins"));
+        std::fs::create_dir(&to).map_err(|error| failed(&to, error))?;
+        let mut files = Vec::new();
+        match std::fs::read_dir(&from) {
+            Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
+            // No plugin has a database yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(&from, error)),
+        }
+        for file in files.into_iter().filter(|file| file.extension().is_some_and(|end| end == "db")) {
+            sqlite::copy(&file, &to.join(file.file_name().unwrap_or_default())).await?;
+        }
+        Ok(true)
+    }
+
+    /// The file that a URL names; None for a server.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`].
+    pub fn file_of(url: &str) -> Result<Option<PathBuf>, StoreError> {
+        Ok(match parse(url)? {
+            Target::Sqlite(path) => Some(path),
+            Target::Postgres(_) => None,
+        })
+    }
+
     /// A durable map of its own for `namespace` (a plugin's name).
     #[must_use]
     pub fn kv(&self, namespace: &str) -> Kv {

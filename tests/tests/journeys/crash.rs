@@ -15,7 +15,7 @@ fn rounds() -> usize {
 const IN_FLIGHT: usize = 50;
 
 /// Sends until the link ends; tells each id that was acknowledged without an error.
-async fn send_until_killed(mut session: Session, round: usize, tell: UnboundedSender<String>) {
+pub(super) async fn send_until_killed(mut session: Session, round: usize, tell: UnboundedSender<String>) {
     let mut under_way = HashMap::new();
     for n in 0.. {
         let id = format!("{}-{round}-{n}", session.user);
@@ -97,7 +97,7 @@ async fn a10_killed_again_and_again_no_acknowledged_message_is_missing() {
 }
 
 /// Ids in bob's inbox, page by page.
-async fn all_of_history(postern: &Postern, device: &postern_tests::Device) -> Vec<String> {
+pub(super) async fn all_of_history(postern: &Postern, device: &postern_tests::Device) -> Vec<String> {
     let (api, token) = (postern.api(), device.state.login().token.clone());
     let read = move || {
         let (mut ids, mut before) = (Vec::new(), String::new());

@@ -9,6 +9,7 @@
     reason = "tests: whatever goes wrong ends the test, with its reason"
 )]
 
+mod backup;
 mod bad_input;
 mod commands;
 mod conformance;

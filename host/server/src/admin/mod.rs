@@ -4,6 +4,7 @@
 //! [`status`]; every verb that changes something goes through [`acts`], which writes it down first.
 
 mod acts;
+mod backup;
 mod clients;
 mod commands;
 pub mod counted;
@@ -19,7 +20,7 @@ mod unix;
 mod users;
 pub mod wire;
 
-use std::{sync::Arc, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -74,6 +75,8 @@ pub struct Admin {
     pub token: Option<SecretText>,
     /// Where every act is written down.
     pub audit: Audit,
+    /// The data folder.
+    pub data: PathBuf,
     /// What the end of the node waits for: acts that are begun among it.
     pub tasks: TaskTracker,
     /// Set when the node stops.
@@ -84,6 +87,8 @@ pub struct Admin {
 struct Shared {
     admin: Admin,
     since: Instant,
+    /// Held while a backup is made and sent.
+    backup: Arc<tokio::sync::Mutex<()>>,
 }
 
 type Ctx = Arc<Shared>;
@@ -99,7 +104,7 @@ pub struct Routers {
 /// The two routers of a node. The connection's [`crate::listen::http::Peer`] must be among the
 /// extensions.
 pub fn routers(admin: Admin) -> Routers {
-    let ctx = Arc::new(Shared { admin, since: Instant::now() });
+    let ctx = Arc::new(Shared { admin, since: Instant::now(), backup: Arc::default() });
     let probes = || {
         Router::new()
             .route("/healthz", get(status::healthz))
@@ -110,6 +115,7 @@ pub fn routers(admin: Admin) -> Routers {
     let most = (MAX_COMPONENT_MIB as usize) << 20;
     let sent = |route: MethodRouter<Ctx>| route.layer(DefaultBodyLimit::max(most + 1));
     let verbs = probes()
+        .route("/v1/backup", post(backup::backup))
         .route("/v1/status", get(status::status))
         .route("/v1/reload", post(reload::reload))
         .route("/v1/plugins", get(plugins::list))

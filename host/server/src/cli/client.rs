@@ -1,11 +1,11 @@
 //! Asks the admin API: HTTP/1.1 over its unix socket, or over TLS with a token.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, header};
+use hyper::{Method, Request, StatusCode, header, http::request};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
@@ -68,6 +68,32 @@ impl AdminClient {
         self.exchange(Method::POST, path, "application/wasm", Zeroizing::new(component)).await
     }
 
+    /// Asks for something that is long, and passes it on as it comes.
+    ///
+    /// # Errors
+    /// As [`AdminClient::ask`]; or it breaks off.
+    pub async fn download(&self, path: &str, to: &mut impl Write) -> anyhow::Result<()> {
+        let request = self.request(Method::POST, path).body(Full::new(Bytes::new()))?;
+        let address = &self.target.address;
+        match address {
+            AdminAddress::Unix(path) => {
+                let stream = UnixStream::connect(path).await;
+                download(stream.with_context(|| unreachable(address))?, request, address, to).await
+            }
+            AdminAddress::Network(at) => download(self.connect(at).await?, request, address, to).await,
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> request::Builder {
+        let request = Request::builder().method(method).uri(path).header(header::HOST, "postern");
+        match (&self.target.address, &self.target.token) {
+            (AdminAddress::Network(_), Some(token)) => {
+                request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()))
+            }
+            _ => request,
+        }
+    }
+
     async fn exchange<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -75,12 +101,9 @@ impl AdminClient {
         kind: &str,
         body: Zeroizing<Vec<u8>>,
     ) -> anyhow::Result<T> {
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "postern");
+        let mut request = self.request(method, path);
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, kind);
-        }
-        if let (AdminAddress::Network(_), Some(token)) = (&self.target.address, &self.target.token) {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
         }
         let request = request.body(Full::new(Bytes::from_owner(body)))?;
         let address = &self.target.address;
@@ -99,10 +122,7 @@ impl AdminClient {
             let body: &[u8] = if body.is_empty() { b"null" } else { &body };
             return serde_json::from_slice(body).with_context(|| format!("{address}: unreadable answer"));
         }
-        match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => bail!("{problem}"),
-            Err(_) => bail!("{address}: {status}"),
-        }
+        Err(refusal(address, status, &body))
     }
 
     async fn connect(
@@ -117,6 +137,14 @@ impl AdminClient {
         let stream = TcpStream::connect((at.host(), at.port())).await;
         let stream = stream.with_context(|| unreachable(&self.target.address))?;
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.with_context(|| at.to_string())
+    }
+}
+
+/// The server's own words.
+fn refusal(address: &AdminAddress, status: StatusCode, body: &[u8]) -> anyhow::Error {
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) => anyhow!("{problem}"),
+        Err(_) => anyhow!("{address}: {status}"),
     }
 }
 
@@ -163,4 +191,33 @@ where
             exchange.await
         }
     }
+}
+
+/// An answer in pieces. What is refused is short.
+async fn download<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    from: &AdminAddress,
+    to: &mut impl Write,
+) -> anyhow::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let mut answer = sender.send_request(request).await?;
+    if !answer.status().is_success() {
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+        let body = body.map_err(|e| anyhow!("answer: {e}"))?;
+        return Err(refusal(from, status, &body.to_bytes()));
+    }
+    while let Some(frame) = answer.frame().await {
+        let frame = frame.with_context(|| format!("{from}: the answer broke off"))?;
+        if let Ok(piece) = frame.into_data() {
+            to.write_all(&piece)?;
+        }
+    }
+    connection.abort();
+    to.flush().map_err(Into::into)
 }

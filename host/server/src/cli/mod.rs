@@ -1,6 +1,7 @@
 //! The command line: `serve`, and the verbs that ask a running server's admin API.
 
 mod author;
+mod backup;
 mod cases;
 mod client;
 mod commands;
@@ -64,6 +65,16 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// Write all that a running server keeps into one file, mode 0600
+    Backup {
+        /// The file, which is not there yet; `-` is stdout
+        file: PathBuf,
+    },
+    /// Put a backup into the empty data folder of --config; no server runs on it
+    Restore {
+        /// What `postern backup` has written
+        file: PathBuf,
+    },
     /// The config: what holds, and all keys that there are
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -102,6 +113,9 @@ impl Cli {
         match self.verb {
             Verb::Serve { check: true } => return self.check(),
             Verb::Serve { check: false } => return self.serve(),
+            Verb::Restore { file } => {
+                return backup::restore(&file, self.options.config.as_deref(), self.options.json);
+            }
             Verb::Config(verb) => return verb.apply(self.options.config.as_deref(), self.options.json),
             Verb::Plugin(verb) if verb.is_local() => return verb.apply_locally(self.options.json),
             _ => {}
@@ -120,7 +134,8 @@ impl Cli {
         let client = AdminClient::new(target, self.options.json);
         runtime.block_on(async {
             match self.verb {
-                Verb::Serve { .. } | Verb::Config(_) | Verb::Health => Ok(()),
+                Verb::Serve { .. } | Verb::Config(_) | Verb::Restore { .. } | Verb::Health => Ok(()),
+                Verb::Backup { file } => backup::make(&client, &file).await,
                 Verb::Plugin(verb) => verb.apply(&client).await,
                 Verb::Client(verb) => verb.apply(&client).await,
                 Verb::Command(verb) => verb.apply(&client).await,

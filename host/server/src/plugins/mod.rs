@@ -33,6 +33,7 @@ pub use folders::Folders;
 pub use kept::{Digest, Kept};
 pub use life::{Life, Parts, Refused, Serves};
 pub use probation::watch as watch_probation;
+pub use record::Record;
 pub use start::Start;
 
 /// Why a plugin does not serve; one line that names the file.

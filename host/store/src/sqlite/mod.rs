@@ -50,6 +50,30 @@ impl Stamp {
     }
 }
 
+/// Copies a file that others may be writing: what was committed before, all of it, as one moment. `to` is made, mode
+/// 0600, and must not be there.
+///
+/// # Errors
+/// [`StoreError::Open`] with the file that failed.
+pub(crate) async fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let place = from.display().to_string();
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+    made.map_err(|error| StoreError::open(to.display().to_string(), error))?;
+    let options = SqliteConnectOptions::new()
+        .filename(absolute(from))
+        .busy_timeout(Duration::from_secs(5))
+        .disable_statement_logging();
+    let copied = async {
+        let mut file = options.connect().await?;
+        // Into a file that is empty, or SQLite refuses.
+        let to = absolute(to).to_string_lossy().into_owned();
+        let done = sqlx::query("VACUUM INTO $1").bind(to).execute(&mut file).await.map(drop);
+        file.close().await?;
+        done
+    };
+    copied.await.map_err(|error| StoreError::sqlx(&place, &error))
+}
+
 /// What a closed file says of itself, by its first bytes alone (<https://www.sqlite.org/fileformat.html>, 1.3):
 /// SQLite itself would make files beside it, and clear away a log that a crash has left. None: it is empty, or no
 /// database.

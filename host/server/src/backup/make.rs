@@ -1,0 +1,211 @@
+//! Making a backup of a server that serves: everything is copied aside first, as of one moment, and sent from there.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use postern_store::{Database, StoreError};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::{FORMAT, MANIFEST, Manifest, Packed, summed};
+use crate::{
+    clock,
+    plugins::{Digest, PluginError, Record},
+};
+
+/// Files of the data folder itself that are taken along where they are there. Not the compiled plugins, which are made
+/// anew, and not the locks.
+const FILES: [&str; 6] =
+    ["master.key", "node", "audit.log", "development-ca.pem", "development-cert.pem", "development-key.pem"];
+const ACTIVATIONS: &str = "activations.json";
+const COMPONENTS: &str = "components";
+
+/// Where the copies are while they are sent: below the data folder, on the same disk.
+const ASIDE: &str = "backup-";
+
+/// Bytes of an archive on their way at once.
+const CHUNK: usize = 256 << 10;
+const CHUNKS: usize = 8;
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// A database could not be copied.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file could not be.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The record of activations cannot be read.
+    #[error(transparent)]
+    Plugins(#[from] PluginError),
+}
+
+/// Copies of everything, until dropped.
+pub struct Copies {
+    folder: TempDir,
+    manifest: Manifest,
+}
+
+impl Copies {
+    /// Copies a data folder that is in use. One backup at a time: what another left, which was killed, is removed.
+    ///
+    /// # Errors
+    /// The disk's, or the database's; nothing is left.
+    pub async fn make(data: &Path, database: &Database) -> Result<Self, BackupError> {
+        remove_leftovers(data);
+        let made_at = clock::now().0;
+        let folder = tempfile::Builder::new().prefix(ASIDE).tempdir_in(data);
+        let folder = folder.map_err(|error| BackupError::File { path: data.to_owned(), error })?;
+        let databases = database.copy_to(folder.path()).await?;
+        let (from, to) = (data.to_owned(), folder.path().to_owned());
+        let files = tokio::task::spawn_blocking(move || {
+            copy_files(&from, &to)?;
+            packed(&to).map_err(|error| BackupError::File { path: to, error })
+        });
+        let files =
+            files.await.map_err(|e| BackupError::File { path: data.to_owned(), error: e.into() })??;
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Ok(Copies { folder, manifest: Manifest { format: FORMAT, version, made_at, databases, files } })
+    }
+
+    /// Sends the archive in pieces, and then removes the copies. An error ends the stream.
+    pub fn send(self) -> mpsc::Receiver<io::Result<Bytes>> {
+        let (to, pieces) = mpsc::channel(CHUNKS);
+        tokio::task::spawn_blocking(move || {
+            let mut writer = Pieces { to, piece: Vec::with_capacity(CHUNK) };
+            if let Err(error) = self.write(&mut writer) {
+                // Whoever asked may be gone.
+                let _ = writer.to.blocking_send(Err(error));
+            }
+        });
+        pieces
+    }
+
+    fn write(&self, to: &mut Pieces) -> io::Result<()> {
+        let mut archive = tar::Builder::new(to);
+        let manifest = serde_json::to_vec_pretty(&self.manifest)?;
+        let entry = |bytes: u64| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes);
+            header.set_mode(0o600);
+            header.set_mtime(self.manifest.made_at / 1_000);
+            header
+        };
+        archive.append_data(&mut entry(manifest.len() as u64), MANIFEST, &*manifest)?;
+        for file in &self.manifest.files {
+            let content = File::open(self.folder.path().join(&file.path))?;
+            archive.append_data(&mut entry(file.bytes), &file.path, content)?;
+        }
+        archive.into_inner()?.flush()
+    }
+}
+
+/// The archive's bytes, gathered into pieces.
+struct Pieces {
+    to: mpsc::Sender<io::Result<Bytes>>,
+    piece: Vec<u8>,
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= CHUNK {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(CHUNK));
+        self.to.blocking_send(Ok(piece.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+fn remove_leftovers(data: &Path) {
+    let Ok(entries) = fs::read_dir(data) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(ASIDE)) {
+        if let Err(error) = fs::remove_dir_all(entry.path()) {
+            tracing::warn!(folder = %entry.path().display(), %error, "left by a backup that was cut off");
+        }
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result<(), BackupError> {
+    for name in FILES {
+        copy(&from.join(name), &to.join(name))?;
+    }
+    // An activation beside us may forget components that its predecessor named.
+    for attempt in 1.. {
+        copy_activations(from, to)?;
+        let record = Record::read(&to.join(ACTIVATIONS))?;
+        let there = |digest: &Digest| to.join(COMPONENTS).join(format!("{digest}.wasm")).exists();
+        if attempt == 3 || record.digests().iter().all(there) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn copy_activations(from: &Path, to: &Path) -> Result<(), BackupError> {
+    let _ = fs::remove_file(to.join(ACTIVATIONS));
+    copy(&from.join(ACTIVATIONS), &to.join(ACTIVATIONS))?;
+    let failed = |path: &Path, error| BackupError::File { path: path.to_owned(), error };
+    let (from, to) = (from.join(COMPONENTS), to.join(COMPONENTS));
+    DirBuilder::new().recursive(true).mode(0o700).create(&to).map_err(|e| failed(&to, e))?;
+    let entries = match fs::read_dir(&from) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(failed(&from, e)),
+    };
+    for entry in entries.flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "wasm")) {
+        let to = to.join(entry.file_name());
+        if !to.exists() {
+            copy(&entry.path(), &to)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file as it is now, mode 0600; one that is not there is left out.
+fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
+    let failed = |error| BackupError::File { path: from.to_owned(), error };
+    let file = match File::open(from) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(failed(e)),
+    };
+    // The audit log may grow meanwhile.
+    let bytes = file.metadata().map_err(failed)?.len();
+    let mut copy = OpenOptions::new().create_new(true).write(true).mode(0o600).open(to).map_err(failed)?;
+    io::copy(&mut file.take(bytes), &mut copy).map(drop).map_err(failed)
+}
+
+/// All files below a folder, by path.
+fn packed(folder: &Path) -> io::Result<Vec<Packed>> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(at) = folders.pop() {
+        for entry in fs::read_dir(at)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let (bytes, sha256) = summed(&path)?;
+            let below = path.strip_prefix(folder).map_err(io::Error::other)?;
+            found.push(Packed { path: below.to_string_lossy().into_owned(), bytes, sha256 });
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
