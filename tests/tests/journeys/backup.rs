@@ -65,7 +65,7 @@ async fn what_was_acknowledged_before_a_backup_under_load_is_in_it() {
     }
     let file = postern.folder().join("backup.tar");
     let name = file.to_str().unwrap().to_owned();
-    postern.done_within(Duration::from_secs(120), &["backup", &name]).await;
+    postern.done_within(Duration::from_secs(120), &["backup", &name, "--with-keys"]).await;
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(told.try_recv().is_ok(), "there was no load while the backup was made");
     assert!(refused(&postern.cli(&["backup", &name]).await).contains("is there already"));
@@ -106,7 +106,7 @@ async fn a_damaged_backup_changes_nothing() {
     let mut postern = Postern::start(|_| {}).await;
     postern.user("alice").await;
     let file = postern.folder().join("backup.tar");
-    postern.done_within(Duration::from_secs(120), &["backup", file.to_str().unwrap()]).await;
+    postern.done_within(Duration::from_secs(120), &["backup", file.to_str().unwrap(), "--with-keys"]).await;
     postern.stop().await;
     let whole = fs::read(&file).unwrap();
     let data = another_data_folder(&mut postern, "restored");
@@ -131,6 +131,19 @@ async fn a_damaged_backup_changes_nothing() {
     // What was refused is no reason to refuse the next.
     postern.done(&["restore", file.to_str().unwrap()]).await;
     assert!(data.join("postern.db").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_11_a_backup_holds_keys_only_when_they_are_asked_for() {
+    let postern = Postern::start(|_| {}).await;
+    let key = fs::read(postern.data().join("master.key")).unwrap();
+    for (words, holds) in [(&[][..], false), (&["--with-keys"][..], true)] {
+        let file = postern.folder().join(format!("backup-{holds}.tar"));
+        let words = [&["backup", file.to_str().unwrap()][..], words].concat();
+        postern.done_within(Duration::from_secs(120), &words).await;
+        let archive = fs::read(&file).unwrap();
+        assert_eq!(archive.windows(key.len()).any(|part| part == key), holds, "{words:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::{
     Extension,
     body::Body,
-    extract::State,
+    extract::{Query, State},
     http::header,
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
+use serde::Deserialize;
 
 use super::{Ctx, acts::act};
 use crate::{
@@ -18,16 +19,29 @@ use crate::{
     login::{Kind, Problem},
 };
 
+/// What is asked for beside the data.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct With {
+    #[serde(default)]
+    keys: bool,
+}
+
 pub(super) async fn backup(
     State(ctx): State<Ctx>,
     Extension(peer): Extension<Peer>,
+    Query(with): Query<With>,
 ) -> Result<Response, Problem> {
+    if with.keys && matches!(peer, Peer::Network(_)) {
+        // Rule 11: an admin token can be given another value, what the keys have signed cannot.
+        return Err(Problem::detailed(Kind::Forbidden, "keys are handed out by the unix socket only"));
+    }
     // Until all of it is sent.
     let turn = Arc::clone(&ctx.backup).try_lock_owned();
     let turn = turn.map_err(|_| Problem::detailed(Kind::Conflict, "another backup is under way"))?;
     let work = ctx.clone();
-    let copies = act(&ctx, peer, "backup", "", "", async move {
-        let made = Copies::make(&work.admin.data, &work.admin.database).await;
+    let copies = act(&ctx, peer, "backup", "", if with.keys { "with keys" } else { "" }, async move {
+        let made = Copies::make(&work.admin.data, &work.admin.database, with.keys).await;
         made.map_err(|error| {
             tracing::error!(%error, "backup");
             Problem::detailed(Kind::Internal, error)

@@ -12,21 +12,14 @@ use postern_store::{Database, StoreError};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::{FORMAT, MANIFEST, Manifest, Packed, summed};
+use super::{ACTIVATIONS, COMPONENTS, FILES, FORMAT, KEYS, MANIFEST, Manifest, Packed, summed};
 use crate::{
     clock,
     plugins::{Digest, PluginError, Record},
 };
 
-/// Files of the data folder itself that are taken along where they are there. Not the compiled plugins, which are made
-/// anew, and not the locks.
-const FILES: [&str; 6] =
-    ["master.key", "node", "audit.log", "development-ca.pem", "development-cert.pem", "development-key.pem"];
-const ACTIVATIONS: &str = "activations.json";
-const COMPONENTS: &str = "components";
-
 /// Where the copies are while they are sent: below the data folder, on the same disk.
-const ASIDE: &str = "backup-";
+const ASIDE: &str = ".postern-backup-";
 
 /// Bytes of an archive on their way at once.
 const CHUNK: usize = 256 << 10;
@@ -58,11 +51,12 @@ pub struct Copies {
 }
 
 impl Copies {
-    /// Copies a data folder that is in use. One backup at a time: what another left, which was killed, is removed.
+    /// Copies a data folder that is in use; its `keys` only when they are asked for.
+    /// One backup at a time: what another left, which was killed, is removed.
     ///
     /// # Errors
     /// The disk's, or the database's; nothing is left.
-    pub async fn make(data: &Path, database: &Database) -> Result<Self, BackupError> {
+    pub async fn make(data: &Path, database: &Database, keys: bool) -> Result<Self, BackupError> {
         remove_leftovers(data);
         let made_at = clock::now().0;
         let folder = tempfile::Builder::new().prefix(ASIDE).tempdir_in(data);
@@ -70,7 +64,7 @@ impl Copies {
         let databases = database.copy_to(folder.path()).await?;
         let (from, to) = (data.to_owned(), folder.path().to_owned());
         let files = tokio::task::spawn_blocking(move || {
-            copy_files(&from, &to)?;
+            copy_files(&from, &to, keys)?;
             packed(&to).map_err(|error| BackupError::File { path: to, error })
         });
         let files =
@@ -141,8 +135,8 @@ fn remove_leftovers(data: &Path) {
     }
 }
 
-fn copy_files(from: &Path, to: &Path) -> Result<(), BackupError> {
-    for name in FILES {
+fn copy_files(from: &Path, to: &Path, keys: bool) -> Result<(), BackupError> {
+    for name in FILES.into_iter().chain(KEYS.into_iter().filter(|_| keys)) {
         copy(&from.join(name), &to.join(name))?;
     }
     // An activation beside us may forget components that its predecessor named.

@@ -7,7 +7,7 @@ pub mod restore;
 use std::{
     fs::File,
     io::{self, Read},
-    path::{Component, Path},
+    path::Path,
 };
 
 use ring::digest::{Context, SHA256};
@@ -80,9 +80,9 @@ impl Manifest {
             None => return Err(no_backup()),
         }
         let manifest: Manifest = serde_json::from_value(value).map_err(|_| no_backup())?;
-        let odd = manifest.files.iter().find(|file| !is_below(Path::new(&file.path)));
+        let odd = manifest.files.iter().find(|file| !is_ours(&file.path));
         match odd {
-            Some(file) => Err(io::Error::other(format!("{:?} is no path below a data folder", file.path))),
+            Some(file) => Err(io::Error::other(format!("{:?} is nothing that a backup holds", file.path))),
             None => Ok(manifest),
         }
     }
@@ -102,9 +102,24 @@ fn no_backup() -> io::Error {
     io::Error::other("not a backup made by `postern backup`")
 }
 
-/// Whether a path stays below the folder that it is joined to.
-fn is_below(path: &Path) -> bool {
-    path.components().next().is_some() && path.components().all(|part| matches!(part, Component::Normal(_)))
+/// Files of the data folder itself that are taken along where they are there. Not the compiled plugins, which are made
+/// anew, and not the locks.
+const FILES: [&str; 4] = ["node", "audit.log", "development-ca.pem", "development-cert.pem"];
+/// Those that are taken along only when they are asked for (rule 11).
+const KEYS: [&str; 2] = ["master.key", "development-key.pem"];
+const ACTIVATIONS: &str = "activations.json";
+const COMPONENTS: &str = "components";
+
+/// Whether a backup holds such a path. Whoever can write a backup could otherwise put anything into the data folder: a
+/// policy, or machine code in the place of a compiled plugin.
+fn is_ours(path: &str) -> bool {
+    let stem = |folder: &str, end: &str| path.strip_prefix(folder)?.strip_prefix('/')?.strip_suffix(end);
+    let is_digest = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    FILES.contains(&path)
+        || KEYS.contains(&path)
+        || [ACTIVATIONS, DATABASE].contains(&path)
+        || stem("plugins", ".db").is_some_and(postern_store::is_plugin_name)
+        || stem(COMPONENTS, ".wasm").is_some_and(is_digest)
 }
 
 /// Reads to the end, and tells how much it was and its SHA-256 in hex.
@@ -146,10 +161,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_stay_below_the_data_folder() {
-        assert!(is_below(Path::new("plugins/a.db")));
-        for path in ["", "/etc/passwd", "../x", "plugins/../../x", "./x"] {
-            assert!(!is_below(Path::new(path)) || path == "./x", "{path}");
+    fn only_what_a_backup_holds_is_restored() {
+        let component = format!("components/{}.wasm", "0a".repeat(32));
+        for path in ["master.key", "activations.json", "postern.db", "plugins/store-sql.db", &component] {
+            assert!(is_ours(path), "{path}");
+        }
+        for path in [
+            "",
+            "/etc/passwd",
+            "../x",
+            "plugins/../../x.db",
+            "plugins/../x.db",
+            "./node",
+            "policy.toml",
+            "postern.toml",
+            "plugin-cache/a.cwasm",
+            "components/a.wasm",
+            "admin.sock",
+        ] {
+            assert!(!is_ours(path), "{path}");
         }
     }
 }

@@ -100,6 +100,10 @@ fn unpack(archive: &Path, manifest: &Manifest, to: &Path) -> anyhow::Result<()> 
         let entry = entry.context("it is cut short or damaged")?;
         let path = entry.path()?.to_string_lossy().into_owned();
         let Some(file) = missing.remove(path.as_str()) else { bail!("{path:?} is not in its list") };
+        // A sparse entry of a few bytes could fill the disk.
+        if !entry.header().entry_type().is_file() || entry.size() != file.bytes {
+            bail!("{path}: damaged, it is not as long as its list says");
+        }
         let at = to.join(&file.path);
         if let Some(folder) = at.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;

@@ -17,9 +17,10 @@ use crate::{
 };
 
 /// Has a server send a backup, and writes it, mode 0600, whole or not at all; `-` is stdout.
-pub(super) async fn make(client: &AdminClient, file: &Path) -> anyhow::Result<()> {
+pub(super) async fn make(client: &AdminClient, file: &Path, with_keys: bool) -> anyhow::Result<()> {
+    let what = if with_keys { "/v1/backup?keys=true" } else { "/v1/backup" };
     if file == Path::new("-") {
-        return client.download("/v1/backup", &mut io::stdout().lock()).await;
+        return client.download(what, &mut io::stdout().lock()).await;
     }
     let named = || file.display().to_string();
     if file.symlink_metadata().is_ok() {
@@ -31,7 +32,7 @@ pub(super) async fn make(client: &AdminClient, file: &Path) -> anyhow::Result<()
     let mut part = OpenOptions::new().create_new(true).write(true).mode(0o600).open(beside);
     let part = part.as_mut().map_err(|e| anyhow::anyhow!("{}: {e}", beside.display()))?;
     let written = async {
-        client.download("/v1/backup", part).await?;
+        client.download(what, part).await?;
         part.sync_all().with_context(named)?;
         let manifest = Manifest::read(BufReader::new(File::open(beside)?)).with_context(named)?;
         // Not over one that came meanwhile.
@@ -55,7 +56,10 @@ pub(super) fn restore(file: &Path, config: Option<&Path>, json: bool) -> anyhow:
     let config = Config::load(config)?;
     let manifest = restore::run(file, &config)?;
     if !manifest.has_master_key() && config.master_key.is_none() {
-        eprintln!("The backup holds no master key: set keys.master to that of the server it was made of.");
+        eprintln!(
+            "The backup holds no master key: put the server's into {}, or set keys.master.",
+            config.data.join("master.key").display()
+        );
     }
     told(json, "restored", &config.data, &manifest)
 }

@@ -69,6 +69,9 @@ enum Verb {
     Backup {
         /// The file, which is not there yet; `-` is stdout
         file: PathBuf,
+        /// Take the master key along, and the development certificate's: only by the server's own socket
+        #[arg(long)]
+        with_keys: bool,
     },
     /// Put a backup into the empty data folder of --config; no server runs on it
     Restore {
@@ -135,7 +138,7 @@ impl Cli {
         runtime.block_on(async {
             match self.verb {
                 Verb::Serve { .. } | Verb::Config(_) | Verb::Restore { .. } | Verb::Health => Ok(()),
-                Verb::Backup { file } => backup::make(&client, &file).await,
+                Verb::Backup { file, with_keys } => backup::make(&client, &file, with_keys).await,
                 Verb::Plugin(verb) => verb.apply(&client).await,
                 Verb::Client(verb) => verb.apply(&client).await,
                 Verb::Command(verb) => verb.apply(&client).await,

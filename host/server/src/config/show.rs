@@ -115,6 +115,8 @@ fn masked(url: &str) -> String {
     // A password may hold anything, unescaped by mistake: the last `@` ends it.
     let (login, rest) =
         match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+            // Without a scheme it is no URL yet, and may hold a password all the same.
+            None if !url.contains("://") && url.contains('@') => return MASKED.to_owned(),
             None => (String::new(), url),
             Some((scheme, (login, host))) => match login.split_once(':') {
                 Some((user, _)) => (format!("{scheme}://{user}:{MASKED}@"), host),

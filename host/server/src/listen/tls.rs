@@ -89,7 +89,6 @@ impl Certificates {
     ///
     /// # Errors
     /// As [`Certificates::load`].
-    #[cfg(test)]
     pub fn from_files(certificate: &Path, key: &Path, now: UnixTime) -> Result<Self, TlsError> {
         let (certificate, key) = (certificate.to_owned(), key.to_owned());
         Certificates::from_source(Source { certificate, key, development: None }, now)

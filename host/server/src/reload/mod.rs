@@ -146,10 +146,10 @@ impl Reloader {
         let read = tokio::task::spawn_blocking(move || Policy::load(&file)).await;
         let read = read.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
         // With it the node would not start again.
-        read.needed(self.life.roles).map_err(|e| e.to_string())?;
+        read.needed(self.life.roles).try_for_each(|role| role.map(drop)).map_err(|e| e.to_string())?;
         let (policy, restart) = read.beside(&running);
         let taken = policy.takes_from_floor(&running);
-        if cause == Cause::File && !taken.is_empty() {
+        if cause != Cause::Operator && !taken.is_empty() {
             return Err(lowers_floor(&policy, &taken));
         }
         if policy == *running {
@@ -241,7 +241,7 @@ impl Reloader {
 fn lowers_floor(policy: &Policy, taken: &[String]) -> String {
     format!(
         "{}: must_encrypt.command_classes: {} is there no more; the floor is not lowered because a file has changed, \
-         but by `postern reload` or SIGHUP",
+         but by `postern reload` alone",
         policy.file().display(),
         taken.join(", ")
     )
