@@ -67,6 +67,7 @@ async fn a_packets_id_is_in_what_its_plugin_and_the_store_have_to_say() {
     // The store plugin writes a hundred thousand lines about this message, or traps.
     for how in ["flood", "trap"] {
         let postern = Postern::start(|c| c.rogue("store", how, "boom")).await;
+        postern.user("bob").await;
         let mut boom = postern.session("boom", "phone").await;
         let ack = boom.send("bob", "m1", "hello").await;
         if how == "flood" {
