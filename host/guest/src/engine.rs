@@ -32,6 +32,10 @@ const WASM_STACK: usize = 512 << 10;
 /// Stack of one call that may wait: its WASM stack and the host functions it is in.
 const ASYNC_STACK: usize = 1 << 20;
 
+/// Places of instances that have gone, kept with their memory for those to come: a few for plugins whose instances
+/// serve few calls.
+const WARM_SLOTS: u32 = 8;
+
 /// Where the runtime keeps its own things.
 #[derive(Debug, Clone)]
 pub struct RuntimeConfig {
@@ -177,6 +181,8 @@ fn engine_config() -> Config {
         .max_core_instance_size(CORE_INSTANCE_SIZE)
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(memory)
+        // Each keeps what is kept resident below; the next generation of a plugin would always take cold ones first.
+        .max_unused_warm_slots(WARM_SLOTS)
         .linear_memory_keep_resident(64 << 10)
         .table_keep_resident(16 << 10);
 
