@@ -83,8 +83,7 @@ async fn drain_under_load_loses_nothing_acknowledged_and_tells_everybody() {
     keeper.cut().await;
     let reader = postern.device("bob", "pc").await;
 
-    let (tell, mut told) = unbounded_channel();
-    let mut clients = Vec::new();
+    let mut peers = Vec::new();
     for n in 0..CLIENTS {
         let name = format!("c{n}");
         let (peer, topic) = if n < SIGNED_IN {
@@ -98,6 +97,11 @@ async fn drain_under_load_loses_nothing_acknowledged_and_tells_everybody() {
             assert_eq!(ack.reason, ReasonCode::Success);
             (peer, format!("load/{n}"))
         };
+        peers.push((peer, topic, name));
+    }
+    let (tell, mut told) = unbounded_channel();
+    let mut clients = Vec::new();
+    for (peer, topic, name) in peers {
         clients.push(tokio::spawn(send_until_told(peer, topic, name, tell.clone())));
     }
     drop(tell);
@@ -117,14 +121,14 @@ async fn drain_under_load_loses_nothing_acknowledged_and_tells_everybody() {
     assert!(!postern.log().contains("grace is over"), "{}", postern.log());
 
     postern.restart().await;
-    let mut kept = HashSet::new();
     let (loaded, stored): (Vec<_>, Vec<_>) = acknowledged.iter().partition(|body| !is_stored(body));
     assert!(!stored.is_empty());
     let mut keeper = collector(&postern, false).await;
-    while loaded.iter().any(|body| !kept.contains(*body)) {
+    let mut waited_for: HashSet<&str> = loaded.iter().map(|body| body.as_str()).collect();
+    while !waited_for.is_empty() {
         let Packet::Publish(message) = keeper.packet().await else { continue };
         keeper.acknowledge(&message).await;
-        kept.insert(String::from_utf8(message.payload.to_vec()).unwrap());
+        waited_for.remove(std::str::from_utf8(&message.payload).unwrap());
     }
     let history = history(&postern, &reader).await;
     let missing: Vec<_> = stored.iter().filter(|body| !history.contains(**body)).collect();

@@ -129,7 +129,7 @@ async fn stand(links: &mut [Peer]) {
     all.await.unwrap();
 }
 
-async fn hang_up(postern: &Postern) {
+pub(crate) async fn hang_up(postern: &Postern) {
     let id = postern.id().to_string();
     let sent = tokio::process::Command::new("kill").args(["-HUP", &id]).status().await.unwrap();
     assert!(sent.success());

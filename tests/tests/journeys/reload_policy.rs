@@ -4,6 +4,8 @@ use postern_broker::wire::ReasonCode;
 use postern_tests::{Postern, TLS};
 use toml::Value;
 
+use crate::reload::hang_up;
+
 fn list(items: &[&str]) -> Value {
     Value::Array(items.iter().map(|item| Value::from(*item)).collect())
 }
@@ -89,6 +91,9 @@ async fn s_a_changed_file_alone_does_not_lower_the_must_encrypt_floor() {
     postern.settings().policy("must_encrypt.command_classes", list(&[]));
     postern.rewrite();
     postern.logged("the floor is not lowered because a file has changed").await;
+    // A renewal of a certificate sends SIGHUP, and means no more by it.
+    hang_up(&postern).await;
+    postern.logged_times("the floor is not lowered because a file has changed", 2).await;
     phone.ask_for("car-1", "unlock").await;
     assert_eq!(link.instruction().await.to, TLS);
     assert!(link.came_already(|publish| publish.topic.starts_with("cmd/")).is_none());
