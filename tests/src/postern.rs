@@ -196,7 +196,8 @@ impl Postern {
         self.cli_within(crate::PATIENCE, words, input).await
     }
 
-    async fn cli_within(&self, patience: Duration, words: &[&str], input: &str) -> Output {
+    /// The same, for a verb that may take longer than an event.
+    pub async fn cli_within(&self, patience: Duration, words: &[&str], input: &str) -> Output {
         let program = crate::program();
         let mut command = Command::new(program);
         command.args(words).arg("--config").arg(self.settings.file()).current_dir(crate::root());
