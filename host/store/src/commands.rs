@@ -91,7 +91,8 @@ impl Commands {
         let mut transaction = self.own.sql().begin(Access::Write).await?;
         // First, because it makes two requests for one terminal wait for each other.
         // Two, in this one write: the instruction that it may take does not wait for a number of its own.
-        command.sequence = next_sequence(&mut transaction, &command.terminal, 2).await? - 1;
+        command.sequence =
+            next_sequence(&mut transaction, &command.terminal, 2, command.created_at).await? - 1;
         let sql = format!("SELECT {COLUMNS} FROM command WHERE requester = $1 AND request_key = $2");
         let key = vec![command.requester.as_str().into(), command.request_key.as_str().into()];
         if let Some(known) = transaction.query(&sql, key).await?.into_iter().find_map(row) {
@@ -114,13 +115,14 @@ impl Commands {
         Ok(Inserted::New(command))
     }
 
-    /// The next sequence number for a terminal; never given twice, and greater than all before it.
+    /// The next sequence number for a terminal at a time, in Unix milliseconds; never given twice, and greater than
+    /// all before it.
     ///
     /// # Errors
     /// [`SqlError`].
-    pub async fn sequence(&self, terminal: &str) -> Result<u64, SqlError> {
+    pub async fn sequence(&self, terminal: &str, now: u64) -> Result<u64, SqlError> {
         let mut transaction = self.own.sql().begin(Access::Write).await?;
-        let sequence = next_sequence(&mut transaction, terminal, 1).await?;
+        let sequence = next_sequence(&mut transaction, terminal, 1, now).await?;
         transaction.commit().await?;
         Ok(sequence)
     }
@@ -273,10 +275,22 @@ impl Commands {
 }
 
 /// Takes `count` numbers, and tells the last of them.
-async fn next_sequence(transaction: &mut Transaction, terminal: &str, count: i64) -> Result<u64, SqlError> {
-    let sql = "INSERT INTO terminal (id, sequence) VALUES ($1, $2)
-        ON CONFLICT (id) DO UPDATE SET sequence = terminal.sequence + $2 RETURNING sequence";
-    let rows = transaction.query(sql, vec![terminal.into(), Value::Integer(count)]).await?;
+///
+/// Not below `now` in milliseconds: terminals remember the greatest they followed, and a database that was put back
+/// from a backup does not know what was given since.
+async fn next_sequence(
+    transaction: &mut Transaction,
+    terminal: &str,
+    count: i64,
+    now: u64,
+) -> Result<u64, SqlError> {
+    let sql = "INSERT INTO terminal (id, sequence) VALUES ($1, $3)
+        ON CONFLICT (id) DO UPDATE SET sequence =
+            CASE WHEN terminal.sequence + $2 > $3 THEN terminal.sequence + $2 ELSE $3 END
+        RETURNING sequence";
+    let floor = now.cast_signed().max(count);
+    let values = vec![terminal.into(), Value::Integer(count), Value::Integer(floor)];
+    let rows = transaction.query(sql, values).await?;
     rows.into_iter().find_map(number).ok_or_else(|| SqlError::Unavailable("no sequence number".to_owned()))
 }
 

@@ -258,3 +258,22 @@ async fn drain_ends_by_its_deadline_and_names_stragglers_without_their_client_id
     // printf %s /deaf-one | sha256sum
     assert!(line.contains("d97247ef7eb31a3d") && !log.contains("deaf-one"), "{line}");
 }
+
+#[tokio::test]
+async fn drain_waits_for_nobody_who_has_not_said_who_it_is() {
+    let mut postern = Postern::start(|s| {
+        // Both longer than this test waits for the end.
+        s.set("limits.drain_secs", 3_600);
+        s.set("limits.handshake_timeout_secs", 3_600);
+    })
+    .await;
+    let mut silent = Vec::new();
+    for listener in ["tcp", "tls", "ws", "wss", "http"] {
+        silent.push(Peer::tcp(postern.address(listener)).await);
+    }
+    // Begun, and not finished.
+    let mut slow = Peer::to(&postern, "tls").await;
+    slow.send_bytes(&[0x10]).await;
+    postern.stop().await;
+    assert!(!postern.log().contains("not waiting longer"), "{}", postern.log());
+}

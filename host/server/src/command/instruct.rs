@@ -52,7 +52,7 @@ impl Commands {
         }
         let numbered = match sequence {
             Some(sequence) => Ok(sequence),
-            None => self.store.sequence(&terminal.user).await,
+            None => self.store.sequence(&terminal.user, now).await,
         };
         crash::point("instruction.numbered");
         let mut nonce = [0; 16];

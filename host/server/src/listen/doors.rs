@@ -113,8 +113,9 @@ impl Doors<'_> {
             max_packet: max_packet as usize,
             origins: self.config.origins.clone(),
         };
+        let stop = self.stop.clone();
         let serve = move |stream: TcpStream, peer: SocketAddr, stranger: Stranger| -> Greeting {
-            let (handshake, node) = (handshake.clone(), node.clone());
+            let (handshake, node, stop) = (handshake.clone(), node.clone(), stop.clone());
             Box::pin(async move {
                 let origin = Origin { peer, listener: name, link: next_link() };
                 // One time for all of it: who takes it for the handshake has none left for the CONNECT.
@@ -130,7 +131,7 @@ impl Doors<'_> {
                         }
                     }
                 })));
-                pump.await.flatten()
+                while_open(&stop, pump).await.flatten().flatten()
             })
         };
         accept(listener, gate, self.tasks.clone(), self.stop.clone(), serve)
@@ -150,10 +151,12 @@ impl Doors<'_> {
             let (router, stop) = (router.clone(), stop.clone());
             Box::pin(async move {
                 let served = async {
-                    match tokio::time::timeout(patience, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => http::serve(stream, peer, router, stop).await,
-                        Ok(Err(_)) => count("handshake-failed"),
-                        Err(_) => count("handshake-timeout"),
+                    let shaken = tokio::time::timeout(patience, tls.accept(stream));
+                    match while_open(&stop, shaken).await {
+                        Some(Ok(Ok(stream))) => http::serve(stream, peer, router, stop).await,
+                        Some(Ok(Err(_))) => count("handshake-failed"),
+                        Some(Err(_)) => count("handshake-timeout"),
+                        None => {}
                     }
                 };
                 Box::pin(stranger.while_here(served)).await;
@@ -161,6 +164,21 @@ impl Doors<'_> {
             })
         };
         accept(listener, gate, self.tasks.clone(), self.stop.clone(), serve)
+    }
+}
+
+/// How long who is about to sign in when the node stops has to hear that it does.
+const STOPPING: Duration = Duration::from_secs(3);
+
+/// Does that work of a stranger, unless the node stops meanwhile: a stop waits for links, not for who says nothing.
+async fn while_open<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    let closed = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOPPING).await;
+    };
+    tokio::select! {
+        done = work => Some(done),
+        () = closed => None,
     }
 }
 
