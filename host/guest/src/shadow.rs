@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -104,10 +103,9 @@ fn compare(
     stop: &AtomicBool,
 ) {
     while !stop.load(Ordering::Relaxed) {
-        let observed = match watching.calls.recv_timeout(LOOK) {
-            Ok(observed) => observed,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return,
+        let Some(observed) = watching.next(Instant::now() + LOOK) else {
+            findings.lock().0.shed = watching.dropped();
+            continue;
         };
         let began = Instant::now();
         let outcome = ask(candidate, &observed);

@@ -16,8 +16,7 @@ impl Cases {
         let until = Instant::now() + time;
         let mut cases = Vec::new();
         while cases.len() < most {
-            let left = until.saturating_duration_since(Instant::now());
-            let Ok(observed) = watching.calls.recv_timeout(left) else { break };
+            let Some(observed) = watching.next(until) else { break };
             cases.push(case(&observed.call));
         }
         Cases { config: plugin.granted.config.clone(), cases }
