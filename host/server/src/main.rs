@@ -20,6 +20,8 @@ mod admin;
 mod audit;
 mod backup;
 mod check;
+#[cfg(feature = "bench-bypass")]
+mod bypass;
 mod cli;
 mod clock;
 mod command;

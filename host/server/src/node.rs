@@ -49,4 +49,7 @@ pub struct Node {
     pub all_other: bool,
     /// What happens when classify is down (C6).
     pub policy: InForce,
+    /// Whether the hooks are asked at all.
+    #[cfg(feature = "bench-bypass")]
+    pub hooks: crate::bypass::Hooks,
 }

@@ -30,7 +30,7 @@ use crate::{
     config::{Config, Origin},
     control::{
         cursors::Cursors, heard, history, ids::AssignedIds, ingest::Ingest, people::People,
-        presence::Presence, purge, push::Push, tokens::Tokens, wire::BrokerAddress,
+        presence::Presence, purge, push::Push, saving::Saving, tokens::Tokens, wire::BrokerAddress,
     },
     datadir::DataDir,
     drain,
@@ -200,8 +200,14 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
     let cursors = Cursors::new(database.cursors());
     let presence =
         Presence::new(Ulid::new().to_string(), bus.clone(), broker.clone(), Push::new(slots.clone()));
-    let ingest =
-        Ingest::start(slots.clone(), broker.clone(), config.limits.ingest_bytes as usize, background);
+    #[cfg(feature = "bench-bypass")]
+    let hooks = crate::bypass::Hooks::of_environment()?;
+    let saving = Saving {
+        slots: slots.clone(),
+        #[cfg(feature = "bench-bypass")]
+        native: hooks.store(database).await?,
+    };
+    let ingest = Ingest::start(saving, broker.clone(), config.limits.ingest_bytes as usize, background);
     let people = Arc::new(People::new(bus.clone()));
     let commands = Arc::new(Commands {
         people: people.clone(),
@@ -233,6 +239,8 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
         server_reference: config.server_reference.as_deref().map(Text::from),
         all_other: policy.load().all_other,
         policy: policy.clone(),
+        #[cfg(feature = "bench-bypass")]
+        hooks,
         slots: slots.clone(),
         bus: bus.clone(),
         broker,

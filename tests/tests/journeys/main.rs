@@ -11,6 +11,7 @@
 
 mod backup;
 mod bad_input;
+mod bypass;
 mod commands;
 mod conformance;
 mod crash;

@@ -13,7 +13,7 @@ use std::{
 
 use postern_broker::{Broker, wire::Text};
 use postern_guest::{
-    CallError, Down, Slots,
+    CallError, Down,
     roles::store::{self, Place, Saved, StoreError},
 };
 use postern_trace::{batch as together, child};
@@ -21,7 +21,10 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 pub use super::incoming::{Delivery, Incoming};
-use super::room::{Room, Taken};
+use super::{
+    room::{Room, Taken},
+    saving::Saving,
+};
 use crate::{clock, tasks::Background};
 
 /// Messages in one transaction, at most: bounds the time that the first of them waits.
@@ -78,10 +81,10 @@ impl Ingest {
     /// Starts the two tasks. They run until the background work is stopped, which is after the links
     /// and wills: who still waits then gets no answer, and what is committed and not delivered is
     /// delivered from the store. There is room for so many bytes to wait.
-    pub fn start(slots: Arc<Slots>, broker: Arc<Broker>, bytes: usize, tasks: &Background) -> Self {
+    pub fn start(saving: Saving, broker: Arc<Broker>, bytes: usize, tasks: &Background) -> Self {
         let (queue, submissions) = mpsc::channel(WAITING);
         let (committed, deliveries) = mpsc::channel(UNDELIVERED);
-        tasks.spawn(commit(submissions, slots, committed));
+        tasks.spawn(commit(submissions, saving, committed));
         tasks.spawn(deliver(deliveries, broker));
         Ingest { queue, room: Room::new(bytes) }
     }
@@ -116,7 +119,7 @@ type Committed = Vec<(Delivery, Vec<Place>, Taken)>;
 
 async fn commit(
     mut submissions: mpsc::Receiver<Submission>,
-    slots: Arc<Slots>,
+    saving: Saving,
     committed: mpsc::Sender<Committed>,
 ) {
     let mut fresh: Vec<Submission> = Vec::new();
@@ -125,7 +128,7 @@ async fn commit(
         while !waiting.is_empty() {
             let parts = gather(&mut waiting);
             let works = parts.iter().flat_map(|part| &part.messages).map(|it| it.incoming.delivery.work);
-            let (stored, unfinished) = together(works.collect(), store_batch(parts, &slots)).await;
+            let (stored, unfinished) = together(works.collect(), store_batch(parts, &saving)).await;
             if let Some(first) = waiting.front_mut() {
                 first.answer.outcomes.extend(unfinished);
             }
@@ -184,7 +187,7 @@ struct Sent {
 
 /// One transaction; answers every submission that is done, gives what is new, and the outcomes of one
 /// that is not done.
-async fn store_batch(batch: Vec<Part>, slots: &Slots) -> (Committed, Vec<Outcome>) {
+async fn store_batch(batch: Vec<Part>, saving: &Saving) -> (Committed, Vec<Outcome>) {
     let mut messages = Vec::new();
     let mut sent = Vec::new();
     for part in batch {
@@ -197,7 +200,7 @@ async fn store_batch(batch: Vec<Part>, slots: &Slots) -> (Committed, Vec<Outcome
     }
     let messages: Arc<[store::Message]> = messages.into();
     let (mut fresh, mut unfinished) = (Vec::with_capacity(messages.len()), Vec::new());
-    match slots.store().save(messages.clone()).await {
+    match saving.save(messages.clone()).await {
         // C5: what breaks the plugin costs its own call. Somebody's message did; it must not take its
         // neighbours along again and again, so each sender's are tried apart.
         Err(CallError::Down(Down::Trapped | Down::Slow)) if sent.len() > 1 => {
@@ -207,7 +210,7 @@ async fn store_batch(batch: Vec<Part>, slots: &Slots) -> (Committed, Vec<Outcome
                 let own: Arc<[store::Message]> = messages.get(at..end).unwrap_or_default().into();
                 at = end;
                 let works = part.deliveries.iter().map(|(delivery, _)| delivery.work).collect();
-                let tried = async { settle(vec![part], slots.store().save(own).await, &mut fresh) };
+                let tried = async { settle(vec![part], saving.save(own).await, &mut fresh) };
                 unfinished.extend(together(works, tried).await);
             }
         }

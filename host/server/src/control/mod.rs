@@ -18,6 +18,7 @@ pub mod presence;
 pub mod purge;
 pub mod push;
 pub mod room;
+pub mod saving;
 pub mod stored;
 pub mod tokens;
 pub mod topics;

@@ -16,6 +16,7 @@ pub mod inflow;
 pub mod keep;
 pub mod link;
 pub mod live;
+mod memory;
 mod pace;
 pub mod publish;
 mod reauth;
