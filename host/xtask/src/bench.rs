@@ -7,19 +7,25 @@
 //! peer       mosquitto and the peers of tests/peers              machine     what it ran on, fdatasync
 //! stored, started, weighed, classified (here)  →  report          the table, docs/bench/issue-2.md
 //! brokers    `bench brokers`: as a plain broker, beside others    interrupt   Ctrl-C
-//! encrypt    `bench encrypt`: what encrypt on demand saves        running, spread
+//! encrypt    `bench encrypt`: what encrypt on demand saves        running, spread, figures
+//! plugins    `bench plugins`: swaps under load, shadows, traps    goal, section, bars: of reports
 //! ```
 
 #![allow(clippy::indexing_slicing)] // a field that is missing in our own JSON is null, not a panic
 
+mod bars;
 mod brokers;
 mod encrypt;
+mod figures;
 pub(crate) mod generator;
+mod goal;
 pub(crate) mod interrupt;
 pub(crate) mod machine;
 mod peer;
+mod plugins;
 pub(crate) mod report;
 mod running;
+mod section;
 mod site;
 mod spread;
 
@@ -30,8 +36,8 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::{plugins, setup, sh};
-pub(crate) use brokers::escaped;
+use crate::{plugins as components, setup, sh};
+pub(crate) use bars::escaped;
 use generator::Generator;
 use peer::Peer;
 use report::{Report, Row, Target};
@@ -78,6 +84,8 @@ enum Other {
     Brokers(brokers::Options),
     /// Encrypt on demand against always TLS and always TCP, beside mosquitto
     Encrypt(encrypt::Options),
+    /// Plugins swapped, tried out and failing under load; hooks against none, and against one over HTTP
+    Plugins(plugins::Options),
 }
 
 /// A part of the measurements.
@@ -106,12 +114,13 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
     match &options.other {
         Some(Other::Brokers(options)) => return brokers::run(root, options),
         Some(Other::Encrypt(options)) => return encrypt::run(root, options),
+        Some(Other::Plugins(options)) => return plugins::run(root, options),
         None => {}
     }
     interrupt::ends_children()?;
     setup::for_bench();
     if !options.no_build {
-        plugins::build_all(root, false).context("the plugins do not build")?;
+        components::build_all(root, false).context("the plugins do not build")?;
         build(root)?;
     }
     let mut report = Report::new(machine::describe(root)?);

@@ -62,17 +62,19 @@ impl Server {
         listeners: Listeners,
         log: Option<&Path>,
     ) -> Result<Self> {
-        Self::start_program(&root.join(sh::PROGRAMS).join("postern"), config, listeners, log)
+        Self::start_program(&root.join(sh::PROGRAMS).join("postern"), config, listeners, log, &[])
     }
 
-    /// The same, of another build.
+    /// The same, of another build, and with more in its environment.
     pub(crate) fn start_program(
         program: &Path,
         config: &Path,
         listeners: Listeners,
         log: Option<&Path>,
+        environment: &[(&str, &str)],
     ) -> Result<Self> {
         let mut command = Command::new(program);
+        command.envs(environment.iter().copied());
         command.arg("serve").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::piped());
         if let Some(log) = log {
             let file = std::fs::File::options().create(true).append(true).open(log);

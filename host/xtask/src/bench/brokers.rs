@@ -3,14 +3,12 @@
 //! ```text
 //! rows       what is measured, and what the generator is asked     contender  who, and how each starts
 //! (here)     rounds: all cases of a row, each with every broker    figures    the values of all rounds
-//! page       docs/bench/issue-3.md (words: its sentences)          plot       docs/bench/brokers-*.svg
+//! page       docs/bench/issue-3.md (words: its sentences), docs/bench/brokers-*.svg
 //! ```
 
 mod contender;
 mod figures;
 mod page;
-mod plot;
-pub(crate) use plot::escaped;
 mod rows;
 mod words;
 

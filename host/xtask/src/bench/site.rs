@@ -15,6 +15,10 @@ pub(super) const PASSWORD: &str = "postern-bench";
 /// Users added at once.
 const AT_ONCE: usize = 4;
 
+/// Limits where everybody comes from one address.
+pub(super) const ONE_ADDRESS: &str =
+    "login_per_address_per_minute = 100000\nconnects_per_address_per_second = 100000\n";
+
 /// How a server is to be started.
 pub(super) struct Plan<'a> {
     /// Its folder below target/.
@@ -23,24 +27,33 @@ pub(super) struct Plan<'a> {
     pub(super) policy: &'a Path,
     /// Lines of the section `[limits]`.
     pub(super) limits: &'a str,
+    /// The plugin folder, below the root.
+    pub(super) plugins: &'a str,
+    /// The program, in the folder of the release build.
+    pub(super) program: &'a str,
+    /// Its environment, beside ours.
+    pub(super) environment: &'a [(&'a str, &'a str)],
 }
 
 /// The server and its folder.
 pub(super) struct Site {
     pub(super) server: Server,
     pub(super) folder: PathBuf,
-    config: PathBuf,
+    pub(super) config: PathBuf,
 }
 
 impl Site {
     /// Starts with nothing stored, and adds the users of `pairs` pairs, each an organisation of its own.
     pub(super) fn start(root: &Path, pairs: usize) -> Result<Self> {
         let policy = root.join("policies/bench.toml");
-        // Everybody comes from one address.
-        let limits = "login_per_address_per_minute = 100000\nconnects_per_address_per_second = 100000\n";
-        let plan = Plan { name: "bench", policy: &policy, limits };
+        let plan = Plan::new("bench", &policy, ONE_ADDRESS);
         plan.empty(root)?;
-        let site = Site::open(root, &plan)?;
+        Site::start_as(root, &plan, pairs)
+    }
+
+    /// The same by another plan, whose folder is empty.
+    pub(super) fn start_as(root: &Path, plan: &Plan<'_>, pairs: usize) -> Result<Self> {
+        let site = Site::open(root, plan)?;
         let users = (0..pairs).flat_map(|pair| users_of(pair).map(|user| (user, format!("org-{pair}"))));
         site.add_users(&users.collect::<Vec<_>>())?;
         Ok(site)
@@ -58,9 +71,9 @@ impl Site {
         let config = folder.join("postern.toml");
         std::fs::write(&config, config_text(root, &data, plan, &listeners))
             .with_context(|| format!("cannot write {}", config.display()))?;
-        let program = root.join(super::RELEASE).join("postern");
+        let program = root.join(super::RELEASE).join(plan.program);
         let log = folder.join("server.log");
-        let server = Server::start_program(&program, &config, &listeners, Some(&log))?;
+        let server = Server::start_program(&program, &config, &listeners, Some(&log), plan.environment)?;
         Ok(Site { server, folder, config })
     }
 
@@ -120,6 +133,13 @@ impl Site {
     }
 }
 
+impl<'a> Plan<'a> {
+    /// The program and the plugins as they are.
+    pub(super) fn new(name: &'a str, policy: &'a Path, limits: &'a str) -> Self {
+        Plan { name, policy, limits, plugins: "target/plugins", program: "postern", environment: &[] }
+    }
+}
+
 impl Plan<'_> {
     /// Where everything of it is.
     pub(super) fn folder(&self, root: &Path) -> PathBuf {
@@ -145,7 +165,7 @@ fn config_text(root: &Path, data: &Path, plan: &Plan<'_>, listeners: Listeners<'
     let mut text = format!(
         "policy = {:?}\ndata = {data:?}\n\n[plugins]\ndir = {:?}\n\n[limits]\n{}\n[listen]\n",
         plan.policy,
-        root.join("target/plugins"),
+        root.join(plan.plugins),
         plan.limits,
     );
     for (name, address) in listeners {

@@ -75,7 +75,7 @@ impl Ground {
         let config = write_config(root, &folder)?;
         let program = root.join("target/release/postern");
         let log = folder.join("server.log");
-        let start = || Server::start_program(&program, &config, LISTENERS, Some(&log));
+        let start = || Server::start_program(&program, &config, LISTENERS, Some(&log), &[]);
         // It makes its tables.
         start()?.stop()?;
         let users = generator.ask(&json!({ "ask": "soakusers", "phones": phones }))?;

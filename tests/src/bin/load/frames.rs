@@ -58,6 +58,20 @@ pub(crate) fn puback(id: u16) -> [u8; 4] {
     [0x40, 2, high, low]
 }
 
+/// What a PUBLISH to `topic` begins with, at QoS 0 or 1: all before the packet id and a body of `body` bytes.
+pub(crate) fn head(topic: &str, qos1: bool, body: usize) -> Result<Vec<u8>> {
+    let mut head = vec![if qos1 { 0x32 } else { 0x30 }];
+    let mut len = 2 + topic.len() + if qos1 { 2 } else { 0 } + body;
+    while len > 0x7f {
+        head.push(u8::try_from(len & 0x7f)? | 0x80);
+        len >>= 7;
+    }
+    head.push(u8::try_from(len)?);
+    head.extend(u16::try_from(topic.len())?.to_be_bytes());
+    head.extend(topic.as_bytes());
+    Ok(head)
+}
+
 /// A message of one publisher, again and again with another count and time.
 pub(crate) struct Template {
     head: Vec<u8>,
@@ -71,15 +85,7 @@ pub(crate) const STAMP: usize = 16;
 impl Template {
     /// A PUBLISH to `topic` with a body of `body` bytes, at least [`STAMP`], at QoS 0 or 1.
     pub(crate) fn new(topic: &str, qos1: bool, source: u32, body: usize) -> Result<Self> {
-        let mut head = vec![if qos1 { 0x32 } else { 0x30 }];
-        let mut len = 2 + topic.len() + if qos1 { 2 } else { 0 } + body;
-        while len > 0x7f {
-            head.push(u8::try_from(len & 0x7f)? | 0x80);
-            len >>= 7;
-        }
-        head.push(u8::try_from(len)?);
-        head.extend(u16::try_from(topic.len())?.to_be_bytes());
-        head.extend(topic.as_bytes());
+        let head = head(topic, qos1, body)?;
         Ok(Template { head, source, filler: vec![b'x'; body.saturating_sub(STAMP)] })
     }
 

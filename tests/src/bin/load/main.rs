@@ -8,6 +8,7 @@
 //! messages   publishers → recipients, windows in flight         messages: pump (packets in batches), meter
 //! start      from the start of a server to its first CONNACK    start
 //! bytes      what a sign-in and a message weigh on the wire     bytes: tally (a counting proxy)
+//! operate    messages by the clock while an operator acts       operator: flow, gauge, acts, admin
 //!
 //! Of anonymous clients (links), for every broker:
 //! traffic    1 → 1, n → n, 1 → n, n → 1, by window or by clock   traffic: frames (packets undecoded), meter
@@ -37,6 +38,7 @@ mod links;
 mod messages;
 mod meter;
 mod newcomer;
+mod operator;
 mod people;
 mod policy;
 mod pump;
@@ -67,6 +69,8 @@ enum Request {
     Start(start::Request),
     /// Count bytes.
     Bytes(bytes::Request),
+    /// Push messages while an operator swaps plugins.
+    Operate(operator::Request),
     /// Push anonymous messages through any broker.
     Traffic(traffic::Request),
     /// Weigh resting links.
@@ -117,6 +121,7 @@ async fn serve(
         Request::Messages(request) => messages::run(&request, people).await,
         Request::Start(request) => start::run(&request, people).await,
         Request::Bytes(request) => bytes::run(&request, people).await,
+        Request::Operate(request) => operator::run(&request, people).await,
         Request::Traffic(request) => patiently(traffic::run(&request)).await,
         Request::Crowd(request) => patiently(crowd::run(&request)).await,
         Request::Handshakes(request) => patiently(handshakes::run(&request)).await,

@@ -102,7 +102,8 @@ impl Stable {
         let program = self.root.join(RELEASE).join("postern");
         let folder = self.folder.join(part);
         let log = folder.join("server.log");
-        let server = Server::start_program(&program, &folder.join("postern.toml"), LISTENERS, Some(&log))?;
+        let server =
+            Server::start_program(&program, &folder.join("postern.toml"), LISTENERS, Some(&log), &[])?;
         Running::ours(server)
     }
 }

@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use super::Options;
 use super::contender::Who;
 use super::figures::{Better, Figures, What};
-use super::plot::{self, Group};
 use super::rows::Row;
 use super::words;
+use crate::bench::bars::{self, Bar, Group};
 use crate::bench::command_line;
 use crate::bench::spread::Spread;
 use crate::sh;
@@ -180,14 +180,17 @@ impl Page<'_> {
     fn plot(&self, plot: &Plot) -> Option<String> {
         let what = *self.figures.whats(plot.row).get(plot.what)?;
         let bars = |case: &String| -> Option<Group> {
-            let bar = |who| Some((who, self.figures.spread(plot.row, case, what, who)?));
-            let bars: Vec<(Who, Spread)> = Who::ALL.into_iter().filter_map(bar).collect();
+            let bar = |who: Who| {
+                let spread = self.figures.spread(plot.row, case, what, who)?;
+                Some(Bar { name: who.name().to_owned(), colour: who.colour(), spread })
+            };
+            let bars: Vec<Bar> = Who::ALL.into_iter().filter_map(bar).collect();
             (case.starts_with(plot.cases) && !bars.is_empty()).then(|| (case.clone(), bars))
         };
         let groups: Vec<Group> = self.figures.cases(plot.row).iter().filter_map(bars).collect();
         let title = format!("{}: {}", plot.row.title(), what.name);
         let unit = format!("{}{}", what.unit, direction(what.better));
-        (!groups.is_empty()).then(|| plot::bars(&title, &unit, &groups, number))
+        (!groups.is_empty()).then(|| bars::bars(&title, &unit, &groups, number))
     }
 }
 

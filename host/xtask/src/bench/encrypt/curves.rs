@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::bench::brokers::escaped;
+use crate::bench::bars::escaped;
 
 /// Pixels.
 const WIDTH: f64 = 900.0;

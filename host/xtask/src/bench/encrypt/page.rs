@@ -10,6 +10,8 @@ use super::figures::{Figures, Mode};
 use super::parts::{CASES, KEEP_ALIVES, PINGS, POLICY_RATES, RATES};
 use super::{Bench, Options, standing, words};
 use crate::bench::command_line;
+use crate::bench::goal::Goal;
+use crate::bench::section::section;
 use crate::bench::spread::Spread;
 use crate::sh;
 
@@ -52,8 +54,7 @@ impl Page<'_> {
     /// Everything below the head.
     pub(super) fn sections(&self) -> String {
         let mut text = String::new();
-        let goals: Vec<Vec<String>> =
-            standing::goals(self.figures).iter().map(standing::Goal::cells).collect();
+        let goals: Vec<Vec<String>> = standing::goals(self.figures).iter().map(Goal::cells).collect();
         section(&mut text, "Standing", "", &["figure", "measured", "at most", ""], goals);
         self.memory(&mut text);
         self.bytes(&mut text);
@@ -371,23 +372,6 @@ impl Page<'_> {
             text.push_str(&format!("\n![]({file})\n"));
         }
     }
-}
-
-/// A section, if it has rows.
-fn section(text: &mut String, title: &str, words: &str, head: &[&str], rows: Vec<Vec<String>>) {
-    if rows.is_empty() {
-        return;
-    }
-    text.push_str(&format!("\n## {title}\n\n"));
-    if !words.is_empty() {
-        text.push_str(&format!("{words}\n\n"));
-    }
-    text.push_str(&format!(
-        "| {} |\n|---|{}\n",
-        head.join(" | "),
-        "---:|".repeat(head.len().saturating_sub(1))
-    ));
-    rows.iter().for_each(|cells| text.push_str(&format!("| {} |\n", cells.join(" | "))));
 }
 
 fn shown(value: Option<f64>) -> String {

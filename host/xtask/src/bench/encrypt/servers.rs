@@ -38,7 +38,7 @@ impl Servers {
     /// Adds the users, logs them in, and stops the server again: each figure has one that is started for it.
     pub(super) fn prepare(root: &Path, generator: &mut Generator, options: &Options) -> Result<Self> {
         let policy = root.join("policies/bench.toml");
-        let plan = Plan { name: FOLDER, policy: &policy, limits: LIMITS };
+        let plan = Plan::new(FOLDER, &policy, LIMITS);
         let folder = plan.folder(root);
         let terminals = options.terminals.max(options.crowd + options.crowd / 5);
         let enrolled = folder.join(format!("enrolled-{terminals}"));
@@ -87,7 +87,8 @@ impl Servers {
             return Ok(Peer::mosquitto(&self.folder, Some(&self.certificate))?.map(Running::peer));
         }
         let limits = format!("{LIMITS}{}", if manner == Manner::Goes { "idle_max_secs = 1\n" } else { "" });
-        let plan = Plan { name: FOLDER, policy: &self.policy(manner), limits: &limits };
+        let policy = self.policy(manner);
+        let plan = Plan::new(FOLDER, &policy, &limits);
         Running::ours(Site::open(&self.root, &plan)?.server).map(Some)
     }
 }

@@ -1,17 +1,7 @@
 //! What was to be reached, and what was.
 
 use super::figures::{Figures, Mode};
-use super::page::number;
-
-/// One figure that was to be reached.
-pub(super) struct Goal {
-    what: &'static str,
-    /// As measured.
-    value: f64,
-    unit: &'static str,
-    /// At most.
-    bound: f64,
-}
+use crate::bench::goal::Goal;
 
 /// All that were measured.
 pub(super) fn goals(figures: &Figures) -> Vec<Goal> {
@@ -44,23 +34,7 @@ pub(super) fn goals(figures: &Figures) -> Vec<Goal> {
         ("everybody at once: commands executed twice", figures.sum("crowd twice"), "", 0.0),
         ("everybody at once: the slowest ping of another link", slowest, "ms", 1_000.0),
     ];
-    let goal = |(what, value, unit, bound): (&'static str, Option<f64>, &'static str, f64)| {
-        Some(Goal { what, value: value?, unit, bound })
-    };
-    all.into_iter().filter_map(goal).collect()
-}
-
-impl Goal {
-    fn is_met(&self) -> bool {
-        self.value <= self.bound
-    }
-
-    /// What, measured, at most, met.
-    pub(super) fn cells(&self) -> Vec<String> {
-        let told = |value: f64| format!("{} {}", number(value), self.unit).trim_end().to_owned();
-        let met = if self.is_met() { "met" } else { "**missed**" };
-        vec![self.what.to_owned(), told(self.value), told(self.bound), met.to_owned()]
-    }
+    all.into_iter().filter_map(|(what, value, unit, bound)| Goal::new(what, value, unit, bound)).collect()
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
-//! Bars with their spread, as SVG: one bar for each broker of each case.
+//! Bars with their spread, as SVG: one bar for each of what is compared, of each case.
 
 use std::fmt::Write;
 
-use super::contender::Who;
-use crate::bench::spread::Spread;
+use super::spread::Spread;
 
 /// Pixels.
 const WIDTH: f64 = 900.0;
@@ -14,14 +13,21 @@ const STEP: f64 = 18.0;
 const GROUP: f64 = 26.0;
 const TOP: f64 = 46.0;
 
+/// One of what is compared.
+pub(super) struct Bar {
+    pub(super) name: String,
+    pub(super) colour: &'static str,
+    pub(super) spread: Spread,
+}
+
 /// A case and its bars.
-pub(super) type Group = (String, Vec<(Who, Spread)>);
+pub(super) type Group = (String, Vec<Bar>);
 
 /// The plot. Its length of a bar is the logarithm where values are more than 100 times apart.
 pub(super) fn bars(title: &str, unit: &str, groups: &[Group], number: fn(f64) -> String) -> String {
     let all = || groups.iter().flat_map(|(_, bars)| bars);
-    let most = all().map(|(_, spread)| spread.max).fold(f64::MIN_POSITIVE, f64::max);
-    let positive = all().map(|(_, spread)| spread.min).filter(|value| *value > 0.0);
+    let most = all().map(|bar| bar.spread.max).fold(f64::MIN_POSITIVE, f64::max);
+    let positive = all().map(|bar| bar.spread.min).filter(|value| *value > 0.0);
     let least = positive.fold(most, f64::min);
     let logarithmic = most / least > 100.0;
     let length = |value: f64| -> f64 {
@@ -49,7 +55,7 @@ pub(super) fn bars(title: &str, unit: &str, groups: &[Group], number: fn(f64) ->
     for (case, bars) in groups {
         y += GROUP;
         writeln!(svg, "<text x=\"12\" y=\"{}\" font-weight=\"bold\">{}</text>", y - 8.0, escaped(case)).ok();
-        for (who, spread) in bars {
+        for Bar { name, colour, spread } in bars {
             let (from, to) = (LEFT + length(spread.min), LEFT + length(spread.max));
             let middle = y + BAR / 2.0;
             let text = y + BAR - 3.0;
@@ -60,9 +66,9 @@ pub(super) fn bars(title: &str, unit: &str, groups: &[Group], number: fn(f64) ->
                  <path d=\"M{from:.1} {middle}H{to:.1}M{from:.1} {}v6M{to:.1} {}v6\" stroke=\"#222222\" fill=\"none\"/>\n\
                  <text x=\"{:.1}\" y=\"{text}\">{}</text>",
                 LEFT - 8.0,
-                escaped(who.name()),
+                escaped(name),
                 length(spread.median),
-                who.colour(),
+                colour,
                 middle - 3.0,
                 middle - 3.0,
                 to + 8.0,
