@@ -35,8 +35,6 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Places in inboxes that one transaction fills, at most, unless one message has more recipients: each
 /// is a row, and a name in the plugin's memory.
 const BATCH_PLACES: usize = 20_000;
-/// Submissions that may wait; each is bounded by what one read brings.
-const WAITING: usize = 4_096;
 /// Committed batches that may wait for their delivery.
 const UNDELIVERED: usize = 64;
 
@@ -73,7 +71,8 @@ struct Answer {
 /// Where links submit.
 #[derive(Clone)]
 pub struct Ingest {
-    queue: mpsc::Sender<Submission>,
+    /// Bounded by the room: a link that finds none is read no further.
+    queue: mpsc::UnboundedSender<Submission>,
     room: Arc<Room>,
 }
 
@@ -82,7 +81,7 @@ impl Ingest {
     /// and wills: who still waits then gets no answer, and what is committed and not delivered is
     /// delivered from the store. There is room for so many bytes to wait.
     pub fn start(saving: Saving, broker: Arc<Broker>, bytes: usize, tasks: &Background) -> Self {
-        let (queue, submissions) = mpsc::channel(WAITING);
+        let (queue, submissions) = mpsc::unbounded_channel();
         let (committed, deliveries) = mpsc::channel(UNDELIVERED);
         tasks.spawn(commit(submissions, saving, committed));
         tasks.spawn(deliver(deliveries, broker));
@@ -96,18 +95,15 @@ impl Ingest {
 
     /// Submits messages of one sender, in order. The answer has an outcome for each.
     ///
-    /// Never waits: a full queue answers `Unavailable`, which the sender's own window makes rare.
+    /// Never waits, and refuses nothing while the tasks run.
     pub fn submit(&self, messages: Vec<Incoming>) -> oneshot::Receiver<Vec<Outcome>> {
         let (reply, answer) = oneshot::channel();
         let taken = |incoming: Incoming| Waiting { taken: self.room.take(incoming.cost()), incoming };
         let messages: VecDeque<Waiting> = messages.into_iter().map(taken).collect();
         let submission =
             Submission { answer: Answer { outcomes: Vec::with_capacity(messages.len()), reply }, messages };
-        if let Err(refused) = self.queue.try_send(submission) {
-            let Submission { messages, answer } = match refused {
-                mpsc::error::TrySendError::Full(s) | mpsc::error::TrySendError::Closed(s) => s,
-            };
-            let outcome = Outcome::Unavailable("too many messages wait to be stored".to_owned());
+        if let Err(mpsc::error::SendError(Submission { messages, answer })) = self.queue.send(submission) {
+            let outcome = Outcome::Unavailable("stopping".to_owned());
             let _ = answer.reply.send(vec![outcome; messages.len()]);
         }
         answer
@@ -118,7 +114,7 @@ impl Ingest {
 type Committed = Vec<(Delivery, Vec<Place>, Taken)>;
 
 async fn commit(
-    mut submissions: mpsc::Receiver<Submission>,
+    mut submissions: mpsc::UnboundedReceiver<Submission>,
     saving: Saving,
     committed: mpsc::Sender<Committed>,
 ) {
@@ -339,6 +335,17 @@ mod tests {
             }
             assert_eq!(taken, messages);
         }
+    }
+
+    #[test]
+    fn however_many_links_send_a_message_each_none_is_refused_while_there_is_room() {
+        let (queue, submissions) = mpsc::unbounded_channel();
+        let ingest = Ingest { queue, room: Room::new(64 << 20) };
+        let mut waiting: Vec<_> = (0..20_000).map(|id| ingest.submit(vec![incoming(id, 1, 64)])).collect();
+        assert!(waiting.iter_mut().all(|answer| answer.try_recv().is_err()));
+        drop(submissions);
+        let outcomes = ingest.submit(vec![incoming(0, 1, 64)]).try_recv().unwrap();
+        assert!(matches!(&outcomes[..], [Outcome::Unavailable(_)]), "{outcomes:?}");
     }
 
     #[test]
