@@ -152,20 +152,34 @@ impl Runtime {
         Ok(plugin)
     }
 
-    /// Compiles, on a thread that may block.
+    /// Takes it from the cache, or compiles, on threads that may block. What is compiled already waits for nobody
+    /// who compiles, and its loading does not yield: an operator swaps under load.
     async fn component(&self, source: Arc<[u8]>) -> Result<(Component, [u8; 32]), Reason> {
+        let failed = |error: tokio::task::JoinError| Reason::Host(error.to_string());
+        let (engine, cache, known) = (self.engine.clone(), self.cache.clone(), source.clone());
+        let looked_up = tokio::task::spawn_blocking(move || {
+            inspect::check_frame(&known)?;
+            let digest = source_digest(&known);
+            Ok((cached(&engine, &cache, &digest), digest))
+        });
+        let (component, digest) = looked_up.await.map_err(failed)??;
+        if let Some(component) = component {
+            return Ok((component, digest));
+        }
         let (engine, cache, compiler) = (self.engine.clone(), self.cache.clone(), self.compiler.clone());
         let permit = self.compiling.clone().acquire_owned().await.map_err(|e| Reason::Host(e.to_string()))?;
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            inspect::check_frame(&source)?;
-            let digest = source_digest(&source);
-            // Each on the threads of the compiler, which yield to those that serve.
-            let compiled = compiler.install(|| compile(&engine, &cache, &source, &digest));
-            compiled.map(|component| (component, digest))
+            // Another may have compiled it meanwhile.
+            let component = match cached(&engine, &cache, &digest) {
+                Some(component) => component,
+                // On the threads of the compiler, which yield to those that serve.
+                None => compiler.install(|| compile(&engine, &cache, &source, &digest))?,
+            };
+            Ok((component, digest))
         })
         .await
-        .map_err(|error| Reason::Host(error.to_string()))?
+        .map_err(failed)?
     }
 
     fn world(&self, component: &Component) -> Result<World, Vec<Reason>> {
@@ -298,19 +312,20 @@ fn read(path: &Path) -> Result<Vec<u8>, Reason> {
     Ok(bytes)
 }
 
-/// Compiled code from the cache, else from the compiler.
+/// Compiled code from the cache.
+fn cached(engine: &wasmtime::Engine, cache: &Cache, digest: &[u8; 32]) -> Option<Component> {
+    let loaded = native::load(engine, &cache.get(digest)?);
+    let warn = |error: &_| tracing::warn!(%error, "cached plugin does not fit this host; compiling it again");
+    loaded.inspect_err(warn).ok()
+}
+
+/// Compiles, and keeps what came of it.
 fn compile(
     engine: &wasmtime::Engine,
     cache: &Cache,
     source: &[u8],
     digest: &[u8; 32],
 ) -> Result<Component, Reason> {
-    if let Some(artifact) = cache.get(digest) {
-        match native::load(engine, &artifact) {
-            Ok(component) => return Ok(component),
-            Err(error) => tracing::warn!(%error, "cached plugin does not fit this host; compiling it again"),
-        }
-    }
     let artifact = engine.precompile_component(source).map_err(|error| {
         let text = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
         if text.contains("unexpected end") { Reason::CutShort } else { Reason::Invalid(text) }
@@ -328,4 +343,33 @@ fn trapping(mut linker: Linker<State>, component: &Component) -> wasmtime::Resul
 
 fn shape(error: wasmtime::Error) -> Reason {
     Reason::Shape(format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use postern_store::Database;
+
+    use super::*;
+    use crate::{Keyring, RuntimeConfig};
+
+    #[tokio::test]
+    async fn what_is_compiled_already_waits_for_nobody_who_compiles() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("postern.db").display());
+        let database = Database::open(&url, folder.path()).await.unwrap();
+        let keyring = Keyring::from_material(&"07".repeat(32), "test").unwrap();
+        let config = RuntimeConfig { cache: folder.path().join("cache"), signers: None, gives_way: false };
+        let runtime = Runtime::new(config, Host { database, keyring }).unwrap();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins/classify-topic.wasm");
+        let policy = |_: &str| PluginPolicy {
+            grants: ["log", "config"].map(str::to_owned).into(),
+            ..PluginPolicy::default()
+        };
+        runtime.load(&path, &policy).await.unwrap();
+        let _somebody_compiles = runtime.compiling.clone().acquire_owned().await.unwrap();
+        let again = tokio::time::timeout(Duration::from_secs(60), runtime.load(&path, &policy)).await;
+        assert_eq!(again.expect("it waits for who compiles").unwrap().generation(), 2);
+    }
 }
