@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::span::{Span, child};
 use crate::work::{EnteredMany, Work, all};
 
 pin_project! {
@@ -33,6 +34,37 @@ impl<F: Future> Future for Following<F> {
             let _entered = work.enter();
             this.future.poll(cx)
         }
+    }
+}
+
+pin_project! {
+    /// A future that is a step.
+    // Not an async function: that would hold the future twice, and steps within steps double each time.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Step<F> {
+        name: &'static str,
+        // From the first poll to the end.
+        span: Option<Span>,
+        #[pin]
+        future: F,
+    }
+}
+
+/// A future as a step of what this thread works at when it is first polled.
+pub fn step<F: Future>(name: &'static str, future: F) -> Step<F> {
+    Step { name, span: None, future }
+}
+
+impl<F: Future> Future for Step<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let polled = this.span.get_or_insert_with(|| child(this.name)).within(|| this.future.poll(cx));
+        if polled.is_ready() {
+            *this.span = None;
+        }
+        polled
     }
 }
 
@@ -68,6 +100,18 @@ pub fn batch<F: Future>(works: Vec<Work>, future: F) -> Following<F> {
 mod tests {
     use super::*;
     use crate::ids;
+
+    #[test]
+    fn steps_within_steps_hold_their_future_once() {
+        let future = async {
+            let bytes = [0_u8; 4096];
+            tokio::task::yield_now().await;
+            bytes
+        };
+        let alone = size_of_val(&future);
+        let within = size_of_val(&step("outer", step("middle", step("inner", future))));
+        assert!(within < alone + 512, "{within} for {alone}");
+    }
 
     #[tokio::test]
     async fn each_poll_finds_its_work() {

@@ -20,7 +20,7 @@ mod traceparent;
 mod work;
 
 pub use export::{Endpoint, Exporting, NoEndpoint, Settings, StartError, start};
-pub use following::{Following, batch, follow};
-pub use span::{Span, child, message, request, step};
+pub use following::{Following, Step, batch, follow, step};
+pub use span::{Span, child, message, request};
 pub use traceparent::Traceparent;
 pub use work::{Entered, Ids, NoId, Work, ids, next_link, process};

@@ -12,7 +12,7 @@ use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SdkTracer, Span a
 use crate::following::{Following, batch, within};
 use crate::sampling::{drawn, tracer, wanted};
 use crate::traceparent::Traceparent;
-use crate::work::{Entered, Work, all};
+use crate::work::{Entered, EnteredMany, Work, all};
 
 /// A step: it ends when this is dropped. Of work that is not traced it is only the id.
 #[derive(Debug, Default)]
@@ -74,12 +74,6 @@ pub fn child(name: &'static str) -> Span {
     if work.is_traced() { recorded_child(name) } else { Span::of(work) }
 }
 
-/// A future as a step of what this thread works at when it is first polled.
-pub async fn step<F: Future>(name: &'static str, future: F) -> F::Output {
-    let span = child(name);
-    span.run(future).await
-}
-
 impl Span {
     /// Not recorded.
     fn of(work: Work) -> Span {
@@ -110,6 +104,21 @@ impl Span {
             // A step of several that is not recorded: they are entered already.
             None if self.work.is_many() => within(future),
             _ => self.work.run(future),
+        }
+    }
+
+    /// Something that is done within it, as each poll of [`Span::run`] is.
+    pub(crate) fn within<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        match &mut self.recorded {
+            Some(recorded) if self.work.is_many() => {
+                let _entered = EnteredMany::new(self.work, &mut recorded.works);
+                work()
+            }
+            None if self.work.is_many() => work(),
+            _ => {
+                let _entered = self.work.enter();
+                work()
+            }
         }
     }
 

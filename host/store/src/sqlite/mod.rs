@@ -140,7 +140,9 @@ impl File {
             readers: pool::Pool::new(readers, READERS),
         };
         // Opening sets the journal mode: a file that cannot be written says so now.
-        file.writer.take().await.map_err(|error| StoreError::sqlx(&place, &error))?;
+        file.writer.fill().await.map_err(|error| StoreError::sqlx(&place, &error))?;
+        // At the start, when there are threads and descriptors: under load there may be none left for a reader.
+        file.readers.fill().await.map_err(|error| StoreError::sqlx(&place, &error))?;
         Ok(file)
     }
 

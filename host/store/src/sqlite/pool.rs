@@ -85,7 +85,7 @@ impl Conn {
     }
 }
 
-/// Some connections with the same options, opened when first needed.
+/// Some connections with the same options; one that fails is opened again when it is needed.
 pub(super) struct Pool {
     options: SqliteConnectOptions,
     size: u32,
@@ -117,6 +117,15 @@ impl Pool {
             lease.conn = Some(Conn::open(&self.options).await?);
         }
         Ok(lease)
+    }
+
+    /// Opens all that there may be.
+    pub(super) async fn fill(self: &Arc<Self>) -> sqlx::Result<()> {
+        let mut all = Vec::new();
+        for _ in 0..self.size {
+            all.push(self.take().await?);
+        }
+        Ok(())
     }
 
     /// Waits for the borrowers and closes all connections.
