@@ -19,9 +19,9 @@
 mod admin;
 mod audit;
 mod backup;
-mod check;
 #[cfg(feature = "bench-bypass")]
 mod bypass;
+mod check;
 mod cli;
 mod clock;
 mod command;

@@ -149,8 +149,9 @@ impl Engine {
 }
 
 const RUN: &str = "Run it, and look at it (docs/operate/deploy.md has the rest):
-    ENGINE run --detach --name postern --read-only --cap-drop all --stop-timeout 30 \\
-      -p 1883:1883 -p 8883:8883 -p 8443:8443 -p 127.0.0.1:8080:8080 \\
+    ENGINE run --detach --name postern --read-only --tmpfs /tmp --cap-drop all --stop-timeout 30 \\
+      -e POSTERN_ADVERTISE__HOST=$(hostname) -p 1883:1883 -p 8883:8883 -p 8084:8084 -p 8443:8443 \\
+      -p 127.0.0.1:8080:8080 \\
       -v postern-data:/var/lib/postern -v postern-plugins:/var/lib/postern-plugins TAG
     ENGINE exec postern postern plugin list";
 

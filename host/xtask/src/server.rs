@@ -23,7 +23,7 @@ pub(crate) struct Server {
 /// The `[listen]` table of a config file, in the order in which the server names its listeners.
 pub(crate) type Listeners<'a> = &'a [(&'a str, &'a str)];
 
-/// Writes a config file: listeners, a data folder, and the default policy.
+/// Writes a config file: listeners, a data folder, and the default policy, unless one is there and nothing is added to it.
 pub(crate) fn write_config(
     root: &Path,
     folder: &Path,
@@ -41,8 +41,11 @@ pub(crate) fn write_config(
         "policy = {:?}\ndata = {:?}\n\n[plugins]\ndir = {:?}\n\n[listen]\n",
         policy_file, data, plugins,
     );
-    std::fs::write(&policy_file, default + policy)
-        .with_context(|| format!("cannot write {}", policy_file.display()))?;
+    // What somebody wrote into it for a plugin of his own stays: that plugin may be active.
+    if !policy.is_empty() || !policy_file.exists() {
+        std::fs::write(&policy_file, default + policy)
+            .with_context(|| format!("cannot write {}", policy_file.display()))?;
+    }
     for (name, address) in listeners {
         text.push_str(&format!("{name} = {address:?}\n"));
     }

@@ -169,8 +169,8 @@ impl std::fmt::Debug for RawAdmin {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawAdvertise {
-    /// Host name or address, without port, that login answers name for the MQTT listeners. It is in the development
-    /// certificate, too.
+    /// Host name or address, without port, that login answers name for the MQTT listeners. A development certificate
+    /// that is made later is for it, too; to have one made anew remove `development-*.pem` in the data folder and start.
     #[schemars(extend("x-default" = "the one that the client spoke to"))]
     pub host: String,
 }

@@ -156,7 +156,7 @@ impl Reloader {
             return Ok(ReloadedPart { restart, ..Outcome::Unchanged.into() });
         }
         self.audited(Which::Policy, cause, async {
-            let plugins = self.life.adopt(policy).await.map_err(|e| e.to_string())?;
+            let plugins = Box::pin(self.life.adopt(policy)).await.map_err(|e| e.to_string())?;
             Ok(ReloadedPart { plugins, restart, ..Outcome::Applied.into() })
         })
         .await

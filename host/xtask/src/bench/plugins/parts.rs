@@ -21,9 +21,12 @@ const WARM_UP_SECS: f64 = 2.0;
 /// From one activation of `activate` to the next: what the old code decided has been delivered.
 const APART_MILLIS: u64 = 100;
 
-impl Bench<'_> {
+/// One part's measuring, on a server that serves.
+type Measure<'a> = fn(&mut Bench<'a>, &Stage) -> Result<()>;
+
+impl<'a> Bench<'a> {
     pub(super) fn parts(&mut self) -> Result<()> {
-        let on_stage: [(Part, fn(&mut Self, &Stage) -> Result<()>); 4] = [
+        let on_stage: [(Part, Measure<'a>); 4] = [
             (Part::Swaps, Self::swaps),
             (Part::Activate, Self::activate),
             (Part::Compile, Self::compile),
