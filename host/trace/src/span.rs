@@ -222,6 +222,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::following::step;
     use crate::sampling;
 
     #[derive(Clone, Debug, Default)]
