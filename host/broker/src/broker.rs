@@ -117,7 +117,7 @@ impl Broker {
     ) -> usize {
         let core = &*self.core;
         core.stats.messages_in.add(1);
-        core.stats.bytes_in.add(message.size() as u64);
+        core.stats.bytes_in.add(message.bytes() as u64);
         for (user, seq) in recipients {
             self.deliver_stored(user, *seq, message, from.map(|link| &**link.key()), now);
         }

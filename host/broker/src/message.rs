@@ -56,8 +56,15 @@ impl Message {
         self.expires_at.is_some_and(|at| at <= now)
     }
 
-    /// What it counts for in a queue's limit, in bytes: topic, payload and properties.
+    /// What it counts for in a queue's limit, in bytes: topic, payload and properties, and what it takes to hold them.
     pub fn size(&self) -> usize {
+        // An empty one is 5 bytes on the wire, and a dozen times that in memory.
+        let pairs = self.properties.as_ref().map_or(0, |p| size_of_val(p.user_properties.as_slice()));
+        self.bytes() + pairs
+    }
+
+    /// Bytes of topic, payload and properties.
+    pub fn bytes(&self) -> usize {
         let properties = self.properties.as_ref().map_or(0, |p| {
             let text = |t: &Option<crate::wire::Text>| t.as_ref().map_or(0, |t| t.len());
             text(&p.response_topic)
@@ -66,5 +73,22 @@ impl Message {
                 + p.user_properties.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>()
         });
         self.topic.as_str().len() + self.payload.len() + properties
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{MessageProperties, Text};
+
+    #[test]
+    fn empty_user_properties_count_for_what_holds_them() {
+        let pair = || (Text::from(""), Text::from(""));
+        let properties = MessageProperties { user_properties: vec![pair(); 1_000], ..Default::default() };
+        let topic = TopicName::new(Text::from("a")).unwrap();
+        let message = Message::new(topic, Bytes::new(), QoS::AtMostOnce, Timestamp(0));
+        let message = message.with_properties(Some(Box::new(properties)));
+        assert_eq!(message.bytes(), 1);
+        assert!(message.size() >= 1_000 * size_of_val(&pair()), "{}", message.size());
     }
 }

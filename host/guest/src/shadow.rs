@@ -61,6 +61,8 @@ impl Shadow {
         let findings: Arc<Mutex<(Findings, VecDeque<String>)>> = Arc::default();
         let stop = Arc::new(AtomicBool::new(false));
         let candidate = Arc::new(candidate);
+        // Made first: what fails on the way ends what has begun.
+        let shadow = Shadow { plugin: plugin.clone(), findings: findings.clone(), stop: stop.clone() };
         for role in plugin.roles().iter().copied().filter(|role| role.is_pure()) {
             candidate.activate(role, plugin.clone())?;
             let Some(watch) = slots.watch(role) else { continue };
@@ -75,7 +77,7 @@ impl Shadow {
                 return Err(ActivateError::Alone(role));
             }
         }
-        Ok(Shadow { plugin, findings, stop })
+        Ok(shadow)
     }
 
     /// What was found so far.
@@ -102,9 +104,16 @@ fn compare(
     findings: &Mutex<(Findings, VecDeque<String>)>,
     stop: &AtomicBool,
 ) {
+    // Another role's thread counts into the same findings.
+    let mut told = 0;
+    let mut count_shed = |found: &mut Findings| {
+        let dropped = watching.dropped();
+        found.shed += dropped - told;
+        told = dropped;
+    };
     while !stop.load(Ordering::Relaxed) {
         let Some(observed) = watching.next(Instant::now() + LOOK) else {
-            findings.lock().0.shed = watching.dropped();
+            count_shed(&mut findings.lock().0);
             continue;
         };
         let began = Instant::now();
@@ -112,7 +121,7 @@ fn compare(
         let took = began.elapsed();
         let mut held = findings.lock();
         let (found, differences) = &mut *held;
-        found.shed = watching.dropped();
+        count_shed(found);
         found.compared += 1;
         found.served_took += observed.took;
         found.took += took;

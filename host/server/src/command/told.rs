@@ -78,10 +78,13 @@ impl Commands {
     /// It has its place among what is told as soon as this returns; the future ends when it is stored. The
     /// way to the terminal does not wait for that.
     pub(super) fn tell(&self, command: &CommandRow) -> impl Future<Output = ()> + Send + 'static {
-        let submitted = self.notification(command).map(|incoming| self.ingest.submit(vec![incoming]));
+        let submitted = self.notification(command).map(|incoming| self.ingest.try_submit(incoming));
         let command = command.id.clone();
         async move {
-            let Some(outcome) = submitted else { return };
+            let Some(submitted) = submitted else { return };
+            let Some(outcome) = submitted else {
+                return warn!(command, "a step was not pushed: too much waits to be stored");
+            };
             match outcome.await.map(|mut outcomes| outcomes.pop()) {
                 Ok(Some(Outcome::Durable)) => {}
                 other => warn!(command, ?other, "a step was not pushed"),

@@ -37,6 +37,7 @@ impl Delivery {
 impl Incoming {
     /// What it counts for while it waits.
     pub fn cost(&self) -> usize {
-        self.stored.body.len() + self.stored.properties.len() + OVERHEAD
+        // The body is the message's own.
+        self.delivery.message.size() + self.stored.properties.len() + OVERHEAD
     }
 }

@@ -93,6 +93,12 @@ impl Ingest {
         self.room.poll(cx)
     }
 
+    /// Submits a message of somebody who cannot be left unread, as a link is: a will, a notification of ours. None
+    /// when twice the room is taken, so that who makes many of them does not keep all links from being read.
+    pub fn try_submit(&self, message: Incoming) -> Option<oneshot::Receiver<Vec<Outcome>>> {
+        (!self.room.is_over(2)).then(|| self.submit(vec![message]))
+    }
+
     /// Submits messages of one sender, in order. The answer has an outcome for each.
     ///
     /// Never waits, and refuses nothing while the tasks run.
@@ -282,6 +288,7 @@ mod tests {
 
     fn incoming(id: usize, recipients: usize, body: usize) -> Incoming {
         let topic = TopicName::try_from("im/g/ops/alice").unwrap();
+        let body = bytes::Bytes::from(vec![0; body]);
         let stored = store::Message {
             id: id.to_string(),
             class: store::Class::Instant,
@@ -289,13 +296,13 @@ mod tests {
             sender_device: "phone".to_owned(),
             to: store::Address::Everyone,
             topic: topic.to_string(),
-            body: vec![0; body].into(),
+            body: body.clone(),
             properties: Default::default(),
             sent_at: 1,
             expires_at: None,
             recipients: Arc::new(vec![String::new(); recipients]),
         };
-        let message = Arc::new(Message::new(topic, "", QoS::AtLeastOnce, Timestamp(1)));
+        let message = Arc::new(Message::new(topic, body, QoS::AtLeastOnce, Timestamp(1)));
         Incoming { stored, delivery: Delivery { message, from: None, work: Work::default() } }
     }
 
@@ -346,6 +353,15 @@ mod tests {
         drop(submissions);
         let outcomes = ingest.submit(vec![incoming(0, 1, 64)]).try_recv().unwrap();
         assert!(matches!(&outcomes[..], [Outcome::Unavailable(_)]), "{outcomes:?}");
+    }
+
+    #[test]
+    fn who_cannot_be_left_unread_is_refused_at_twice_the_room() {
+        let (queue, _submissions) = mpsc::unbounded_channel();
+        let ingest = Ingest { queue, room: Room::new(64 << 10) };
+        let all: Vec<_> = (0..1_000).map_while(|id| ingest.try_submit(incoming(id, 1, 1 << 10))).collect();
+        assert!((64..=128).contains(&all.len()), "{} of a KiB each", all.len());
+        ingest.submit(vec![incoming(0, 1, 1)]);
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl Room {
         if self.has_some() { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Whether so many times the room is taken.
+    pub fn is_over(&self, times: usize) -> bool {
+        self.taken.load(Ordering::SeqCst) >= self.most.saturating_mul(times)
+    }
+
     fn has_some(&self) -> bool {
         self.taken.load(Ordering::SeqCst) < self.most
     }
@@ -78,6 +83,7 @@ mod tests {
         };
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
+        assert!(room.is_over(10) && !room.is_over(11));
         drop(small);
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished(), "still too much");

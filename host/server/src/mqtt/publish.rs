@@ -369,6 +369,8 @@ fn message_id(message: &Message, in_topic: Option<&str>) -> Result<Option<String
 fn set_id(message: &mut Message, id: &str) {
     let properties = message.properties.get_or_insert_with(|| Box::new(MessageProperties::default()));
     if !properties.user_properties.iter().any(|(k, _)| &**k == "id") {
+        // A sender's own fill it to the last: it is not to double for one more.
+        properties.user_properties.reserve_exact(1);
         properties.user_properties.push((Text::from("id"), Text::from(id)));
     }
     if message.qos == QoS::AtMostOnce {

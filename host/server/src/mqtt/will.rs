@@ -36,7 +36,8 @@ async fn run(node: &Node, sender: &Sender, will: Will) -> Result<(), String> {
                 return Ok(());
             }
             Admitted::Store(incoming) => {
-                let outcomes = node.ingest.submit(vec![*incoming]).await.map_err(|e| e.to_string())?;
+                let answer = node.ingest.try_submit(*incoming).ok_or("too much waits to be stored")?;
+                let outcomes = answer.await.map_err(|e| e.to_string())?;
                 debug!(?outcomes, "will stored");
                 return match outcomes.into_iter().next() {
                     Some(Outcome::Durable) => Ok(()),

@@ -15,7 +15,10 @@ impl Spread {
     pub(super) fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.collect();
         values.sort_unstable_by(f64::total_cmp);
-        let (&min, &median, &max) = (values.first()?, values.get(values.len() / 2)?, values.last()?);
+        let (&min, &max) = (values.first()?, values.last()?);
+        // Of an even number: between the two in the middle.
+        let (low, high) = (values.get((values.len() - 1) / 2)?, values.get(values.len() / 2)?);
+        let median = f64::midpoint(*low, *high);
         Some(Spread { min, median, max })
     }
 
@@ -35,5 +38,6 @@ mod tests {
         let spread = Spread::of([3.0, 1.0, 2.0].into_iter()).unwrap();
         assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.0, 3.0));
         assert_eq!(spread.shown(), "2.00 (1.00 – 3.00)");
+        assert_eq!(Spread::of([4.0, 2.0].into_iter()).unwrap().median, 3.0);
     }
 }
