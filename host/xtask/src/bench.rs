@@ -8,7 +8,7 @@
 //! stored, started, weighed, classified (here)  →  report          the table, docs/bench/issue-2.md
 //! brokers    `bench brokers`: as a plain broker, beside others    interrupt   Ctrl-C
 //! encrypt    `bench encrypt`: what encrypt on demand saves        running, spread, figures
-//! plugins    `bench plugins`: swaps under load, shadows, traps    goal, section, bars: of reports
+//! plugins    `bench plugins`: swaps under load, shadows, traps    goal, section, bars, folder: of reports
 //! ```
 
 #![allow(clippy::indexing_slicing)] // a field that is missing in our own JSON is null, not a panic
@@ -17,6 +17,7 @@ mod bars;
 mod brokers;
 mod encrypt;
 mod figures;
+pub(crate) mod folder;
 pub(crate) mod generator;
 mod goal;
 pub(crate) mod interrupt;

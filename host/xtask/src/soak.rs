@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 
-use crate::bench::{self, generator::Generator, interrupt, machine};
+use crate::bench::{self, folder, generator::Generator, interrupt, machine};
 use crate::plugins;
 use books::Outcome;
 use events::Operator;
@@ -75,12 +75,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
     println!("\n{}", page.told());
     if options.report || outcome.secs >= FULL {
         for (name, svg) in page.plots() {
-            let file = root.join("docs/bench").join(name);
-            fs::write(&file, svg).with_context(|| format!("cannot write {}", file.display()))?;
+            folder::write(root, name, &svg)?;
         }
-        let file = root.join("docs/bench/issue-6.md");
-        fs::write(&file, page.markdown()).with_context(|| format!("cannot write {}", file.display()))?;
-        println!("written: docs/bench/issue-6.md");
+        folder::write(root, "issue-6.md", &page.markdown())?;
     }
     Ok(if page.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::Options;
 use super::contender::Who;
@@ -11,12 +11,9 @@ use super::figures::{Better, Figures, What};
 use super::rows::Row;
 use super::words;
 use crate::bench::bars::{self, Bar, Group};
-use crate::bench::command_line;
 use crate::bench::spread::Spread;
+use crate::bench::{command_line, folder};
 use crate::sh;
-
-/// Where reports are.
-const FOLDER: &str = "docs/bench";
 
 /// What a report is made of.
 pub(super) struct Page<'a> {
@@ -51,19 +48,12 @@ const PLOTS: [Plot; 9] = [
 impl Page<'_> {
     /// Writes the report and its plots.
     pub(super) fn write(&self, took: Duration) -> Result<()> {
-        let folder = self.root.join(FOLDER);
-        let write = |name: &str, text: String| -> Result<()> {
-            let file = folder.join(name);
-            std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-            println!("written: {FOLDER}/{name}");
-            Ok(())
-        };
         for plot in &PLOTS {
             if let Some(svg) = self.plot(plot) {
-                write(plot.file, svg)?;
+                folder::write(self.root, plot.file, &svg)?;
             }
         }
-        write("issue-3.md", self.markdown(took))
+        folder::write(self.root, "issue-3.md", &self.markdown(took))
     }
 
     fn markdown(&self, took: Duration) -> String {

@@ -3,20 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::derive::{DAY, Weights, crossing};
 use super::figures::{Figures, Mode};
 use super::parts::{CASES, KEEP_ALIVES, PINGS, POLICY_RATES, RATES};
 use super::{Bench, Options, standing, words};
-use crate::bench::command_line;
 use crate::bench::goal::Goal;
 use crate::bench::section::section;
 use crate::bench::spread::Spread;
+use crate::bench::{command_line, folder};
 use crate::sh;
-
-/// Where reports are.
-const FOLDER: &str = "docs/bench";
 
 /// What a report is made of.
 pub(super) struct Page<'a> {
@@ -34,21 +31,14 @@ const LEAST_STAY: f64 = 30.0;
 impl Page<'_> {
     /// Writes the report and its plots.
     pub(super) fn write(&self, took: Duration, enrolled: Duration) -> Result<()> {
-        let folder = self.root.join(FOLDER);
-        let write = |name: &str, text: String| -> Result<()> {
-            let file = folder.join(name);
-            std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-            println!("written: {FOLDER}/{name}");
-            Ok(())
-        };
         for (name, svg) in self.plots() {
-            write(name, svg)?;
+            folder::write(self.root, name, &svg)?;
         }
         let mut text = words::opening(&command_line(), &sh::human(took), &sh::human(enrolled));
         self.machine.iter().for_each(|(what, value)| text.push_str(&format!("- {what}: {value}\n")));
         text.push_str(&words::options(self.options));
         text.push_str(&self.sections());
-        write("issue-4.md", text)
+        folder::write(self.root, "issue-4.md", &text)
     }
 
     /// Everything below the head.

@@ -3,21 +3,19 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::hooks::{CASES, Hooks};
 use super::{Options, standing, words};
 use crate::bench::bars::{Bar, Group, bars};
-use crate::bench::command_line;
 use crate::bench::figures::Figures;
 use crate::bench::goal::Goal;
 use crate::bench::report::number;
 use crate::bench::section::section;
 use crate::bench::spread::Spread;
+use crate::bench::{command_line, folder};
 use crate::sh;
 
-/// Where reports are.
-const FOLDER: &str = "docs/bench";
 /// Of what is compared: without and with.
 const WITHOUT: &str = "#8fb4e8";
 const WITH: &str = "#1f5fbf";
@@ -47,21 +45,14 @@ const PHASE: [(&str, &str); 8] = [
 impl Page<'_> {
     /// Writes the report and its plots.
     pub(super) fn write(&self, took: Duration) -> Result<()> {
-        let folder = self.root.join(FOLDER);
-        let write = |name: &str, text: String| -> Result<()> {
-            let file = folder.join(name);
-            std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-            println!("written: {FOLDER}/{name}");
-            Ok(())
-        };
         for (name, svg) in self.plots() {
-            write(name, svg)?;
+            folder::write(self.root, name, &svg)?;
         }
         let mut text = words::opening(&command_line(), &sh::human(took));
         self.machine.iter().for_each(|(what, value)| text.push_str(&format!("- {what}: {value}\n")));
         text.push_str(&words::options(self.options));
         text.push_str(&self.sections());
-        write("issue-5.md", text)
+        folder::write(self.root, "issue-5.md", &text)
     }
 
     /// Everything below the head.
