@@ -4,6 +4,7 @@
 //!
 //! save: message rows (repeats fall out) → heads (a seq per recipient) → inbox rows
 
+mod conversation;
 pub mod host;
 pub mod read;
 pub mod save;

@@ -3,6 +3,7 @@
 
 use crate::{
     bindings::exports::postern::store::messages::{Class, Conversation, Delivery, Marker},
+    conversation::{key, spelled},
     save::{INSTANT, NOTIFICATION, TO_GROUP, TO_USER},
     sql::{Columns, Row, Sql, SqlError, Value, number, text},
 };
@@ -40,21 +41,25 @@ pub fn history(
     now: u64,
 ) -> Result<Vec<Delivery>, SqlError> {
     let mut params = vec![text(user), number(now), number(before.unwrap_or(u64::MAX)), page(limit)];
-    let condition = match conversation {
-        None => String::new(),
-        Some(Conversation::With(other)) => {
-            params.push(text(other));
-            format!(
-                "AND m.class = {INSTANT} AND m.to_kind = {TO_USER}
-                 AND ((m.sender = $5 AND m.target = $1) OR (m.sender = $1 AND m.target = $5))"
-            )
-        }
-        Some(Conversation::Group(group)) => {
-            params.push(text(group));
-            format!("AND m.class = {INSTANT} AND m.to_kind = {TO_GROUP} AND m.target = $5")
-        }
-        Some(Conversation::Notifications) => format!("AND m.class = {NOTIFICATION}"),
-    };
+    let mut condition = String::new();
+    if let Some(conversation) = conversation {
+        params.push(Value::Integer(key(conversation)));
+        let message = match conversation {
+            Conversation::With(other) => {
+                params.push(text(other));
+                format!(
+                    "m.class = {INSTANT} AND m.to_kind = {TO_USER}
+                     AND ((m.sender = $6 AND m.target = $1) OR (m.sender = $1 AND m.target = $6))"
+                )
+            }
+            Conversation::Group(group) => {
+                params.push(text(group));
+                format!("m.class = {INSTANT} AND m.to_kind = {TO_GROUP} AND m.target = $6")
+            }
+            Conversation::Notifications => format!("m.class = {NOTIFICATION}"),
+        };
+        condition = format!("AND (i.conversation = $5 OR i.conversation IS NULL) AND {message}");
+    }
     let statement = format!("{DELIVERIES} AND i.seq < $3 {condition} ORDER BY i.seq DESC LIMIT $4");
     deliveries(db, &statement, params)
 }
@@ -125,13 +130,4 @@ pub fn markers(db: &impl Sql, user: &str) -> Result<Vec<Marker>, SqlError> {
         Ok(Marker { conversation, seq: columns.number()? })
     };
     db.query(statement, vec![text(user)])?.into_iter().map(marker).collect()
-}
-
-/// `marker.kind` and `marker.name`.
-fn spelled(conversation: &Conversation) -> (i64, &str) {
-    match conversation {
-        Conversation::With(user) => (0, user),
-        Conversation::Group(group) => (1, group),
-        Conversation::Notifications => (2, ""),
-    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     bindings::exports::postern::store::messages::{Address, Class, Message, Place, Saved},
+    conversation::Keys,
     sql::{Columns, Row, Sql, SqlError, Value, number, signed},
 };
 
@@ -25,8 +26,10 @@ pub const TO_EVERYONE: i64 = 2;
 pub fn save(db: &impl Sql, max_body_bytes: usize, batch: Vec<Message>) -> Result<Vec<Saved>, SqlError> {
     let mut answers = Vec::with_capacity(batch.len());
     let mut recipients = Vec::with_capacity(batch.len());
+    let mut conversations = Vec::with_capacity(batch.len());
     let mut rows = Vec::with_capacity(batch.len());
     for (slot, mut message) in (0_i64..).zip(batch) {
+        conversations.push(Keys::of(&message));
         recipients.push(std::mem::take(&mut message.recipients));
         if let Some(why) = refusal(&message, max_body_bytes) {
             answers.push(Saved::Refused(why.to_owned()));
@@ -41,22 +44,25 @@ pub fn save(db: &impl Sql, max_body_bytes: usize, batch: Vec<Message>) -> Result
 
     let mut inbox = Vec::new();
     for &(slot, id) in &new {
-        let (Some(recipients), Some(answer)) = (recipients.get(slot), answers.get_mut(slot)) else {
+        let (Some(recipients), Some(keys), Some(answer)) =
+            (recipients.get(slot), conversations.get(slot), answers.get_mut(slot))
+        else {
             return Err(SqlError::Refused(format!("slot {slot} is not of this batch")));
         };
         let mut places = Vec::with_capacity(recipients.len());
-        for recipient in recipients {
+        for (place, recipient) in recipients.iter().enumerate() {
             let Some(head) = heads.get_mut(recipient.as_str()) else {
                 return Err(SqlError::Refused("a recipient got no head".to_owned()));
             };
-            inbox.push(vec![Value::Integer(head.owner), number(head.next), Value::Integer(id)]);
+            let conversation = Value::Integer(keys.at(place));
+            inbox.push(vec![Value::Integer(head.owner), number(head.next), Value::Integer(id), conversation]);
             places.push(Place { recipient: recipient.clone(), seq: head.next });
             head.next += 1;
         }
         *answer = Saved::Stored(places);
     }
     if !inbox.is_empty() {
-        db.execute_rows("INSERT INTO inbox (owner, seq, message) VALUES :rows", inbox)?;
+        db.execute_rows("INSERT INTO inbox (owner, seq, message, conversation) VALUES :rows", inbox)?;
     }
     Ok(answers)
 }

@@ -4,26 +4,30 @@
 use crate::sql::{Columns, Dialect, Sql, SqlError, Value};
 
 /// Statements per version, from 1, with the words of [`WORDS`] that differ between dialects.
-const MIGRATIONS: &[&[&str]] = &[&[
-    // slot: the message's place in its batch. Only RETURNING needs it: it tells which messages of
-    // the batch were new without sending their keys back.
-    "CREATE TABLE message (
+const MIGRATIONS: &[&[&str]] = &[
+    &[
+        // slot: the message's place in its batch. Only RETURNING needs it: it tells which messages of
+        // the batch were new without sending their keys back.
+        "CREATE TABLE message (
         id {row id}, slot BIGINT NOT NULL, sender {id} NOT NULL, mid {id} NOT NULL,
         class BIGINT NOT NULL, device TEXT NOT NULL, to_kind BIGINT NOT NULL, target {id} NOT NULL,
         topic TEXT NOT NULL, body {blob} NOT NULL, properties {blob} NOT NULL,
         sent_at BIGINT NOT NULL, expires_at BIGINT)",
-    // The id first: ids that the host gives grow with time, so the index grows at its end, where with the
-    // sender first each sender of a batch would dirty a page of his own.
-    "CREATE UNIQUE INDEX message_once ON message (mid, sender)",
-    // The greatest seq given to each recipient; its row lock orders concurrent batches.
-    "CREATE TABLE head (owner {row id}, user_id {id} NOT NULL UNIQUE, seq BIGINT NOT NULL)",
-    "CREATE TABLE inbox (
+        // The id first: ids that the host gives grow with time, so the index grows at its end, where with the
+        // sender first each sender of a batch would dirty a page of his own.
+        "CREATE UNIQUE INDEX message_once ON message (mid, sender)",
+        // The greatest seq given to each recipient; its row lock orders concurrent batches.
+        "CREATE TABLE head (owner {row id}, user_id {id} NOT NULL UNIQUE, seq BIGINT NOT NULL)",
+        "CREATE TABLE inbox (
         owner BIGINT NOT NULL, seq BIGINT NOT NULL, message BIGINT NOT NULL,
         PRIMARY KEY (owner, seq)){clustered}",
-    "CREATE TABLE marker (
+        "CREATE TABLE marker (
         user_id {id} NOT NULL, kind BIGINT NOT NULL, name {id} NOT NULL, seq BIGINT NOT NULL,
         PRIMARY KEY (user_id, kind, name))",
-]];
+    ],
+    // NULL: written before, or by a generation before.
+    &["ALTER TABLE inbox ADD COLUMN conversation BIGINT"],
+];
 
 /// Word, SQLite, PostgreSQL. An id is compared byte by byte in either.
 const WORDS: &[(&str, &str, &str)] = &[

@@ -15,6 +15,7 @@ use store_tables::{
     read,
     save::save,
     schema,
+    sql::Sql,
 };
 use support::Store;
 
@@ -35,6 +36,8 @@ on_both! {
     a10_a_message_is_stored_once
     seqs_have_no_gaps_whoever_writes
     history_is_by_conversation_and_page
+    history_passes_over_the_rows_of_other_conversations
+    history_finds_what_an_older_generation_stored
     markers_never_move_back
     markers_are_bounded
 }
@@ -176,6 +179,52 @@ async fn history_is_by_conversation_and_page(store: Store) {
     assert!(page(None, Some(1), 10, 0).await.is_empty());
     let inbox = call(&sql, Read, |db| read::inbox(db, "alice", 4, 10, 50)).await.unwrap();
     assert_eq!(ids(&inbox), [(5, "n"), (7, "4")]);
+}
+
+async fn history_passes_over_the_rows_of_other_conversations(store: Store) {
+    let sql = opened(&store).await;
+    let group = message("g", "bob", Address::Group("ops".into()), &["bob", "alice", "carol"]);
+    let note = Message { class: Class::Notification, ..chat("n", "bob", "alice") };
+    saved(&sql, vec![chat("1", "bob", "alice"), group, note, chat("self", "alice", "alice")]).await;
+    let found = async |user, conversation| {
+        let page = call(&sql, Read, |db| read::history(db, user, Some(&conversation), None, 10, 0)).await;
+        page.unwrap().into_iter().map(|delivery| delivery.id).collect::<Vec<_>>()
+    };
+    let with = |user: &str| Conversation::With(user.into());
+    let everywhere = async || {
+        [
+            found("alice", with("bob")).await,
+            found("bob", with("alice")).await,
+            found("alice", with("alice")).await,
+            found("carol", Conversation::Group("ops".into())).await,
+            found("alice", Conversation::Notifications).await,
+        ]
+        .concat()
+    };
+    assert_eq!(everywhere().await, ["1", "1", "self", "g", "n"]);
+    // The message alone would still say that it belongs there.
+    let others = "UPDATE inbox SET conversation = conversation + 1";
+    call(&sql, Write, |db| db.execute(others, Vec::new())).await.unwrap();
+    assert!(everywhere().await.is_empty());
+}
+
+async fn history_finds_what_an_older_generation_stored(store: Store) {
+    let sql = opened(&store).await;
+    let run =
+        async |statement: &str| call(&sql, Write, |db| db.execute(statement, Vec::new())).await.unwrap();
+    saved(&sql, vec![chat("before", "bob", "alice"), chat("other", "carol", "alice")]).await;
+    run("ALTER TABLE inbox DROP COLUMN conversation").await;
+    run("DELETE FROM migration WHERE version > 1").await;
+    call(&sql, Write, schema::migrate).await.unwrap();
+    saved(&sql, vec![chat("after", "bob", "alice")]).await;
+    let with_bob = Conversation::With("bob".into());
+    let page = call(&sql, Read, |db| read::history(db, "alice", Some(&with_bob), None, 10, 0)).await.unwrap();
+    assert_eq!(ids(&page), [(3, "after"), (1, "before")]);
+    // And back: the generation before writes rows without a conversation's key.
+    saved(&sql, vec![chat("back", "alice", "bob")]).await;
+    run("UPDATE inbox SET conversation = NULL WHERE seq = 4").await;
+    let page = call(&sql, Read, |db| read::history(db, "alice", Some(&with_bob), None, 1, 0)).await.unwrap();
+    assert_eq!(ids(&page), [(4, "back")]);
 }
 
 async fn markers_never_move_back(store: Store) {
