@@ -14,18 +14,30 @@ const MARKERS: i64 = 1000;
 /// The most rows that one page asks for: under the row limit of the default policy.
 const PAGE: u32 = 1000;
 
-const DELIVERIES: &str = "
-    SELECT i.seq, m.mid, m.class, m.sender, m.device, m.topic, m.body, m.properties, m.sent_at, m.expires_at
-    FROM head h JOIN inbox i ON i.owner = h.owner JOIN message m ON m.id = i.message
-    WHERE h.user_id = $1 AND (m.expires_at IS NULL OR m.expires_at > $2)";
+/// Bytes of bodies and properties after which a page is at its end (`inbox` of wit/store): sixty-four messages of
+/// a megabyte would be more than the host hands over in one answer.
+const PAGE_BYTES: u32 = 256 << 10;
+
+/// One page: which rows by their sizes alone, and then these with their bodies.
+fn paged(condition: &str, order: &str) -> String {
+    format!(
+        "SELECT p.seq, m.mid, m.class, m.sender, m.device, m.topic, m.body, m.properties, m.sent_at, m.expires_at
+        FROM (SELECT s.seq, s.message, SUM(s.bytes) OVER (ORDER BY s.seq {order}) - s.bytes AS before
+            FROM (SELECT i.seq, i.message, LENGTH(m.body) + LENGTH(m.properties) AS bytes
+                FROM head h JOIN inbox i ON i.owner = h.owner JOIN message m ON m.id = i.message
+                WHERE h.user_id = $1 AND (m.expires_at IS NULL OR m.expires_at > $2) AND {condition}
+                ORDER BY i.seq {order} LIMIT $4) AS s) AS p
+            JOIN message m ON m.id = p.message
+        WHERE p.before < {PAGE_BYTES} ORDER BY p.seq {order}"
+    )
+}
 
 /// Messages after `after`, in order, that have not expired at `now` (ms).
 ///
 /// # Errors
 /// As the host says.
 pub fn inbox(db: &impl Sql, user: &str, after: u64, limit: u32, now: u64) -> Result<Vec<Delivery>, SqlError> {
-    let statement = format!("{DELIVERIES} AND i.seq > $3 ORDER BY i.seq LIMIT $4");
-    deliveries(db, &statement, vec![text(user), number(now), number(after), page(limit)])
+    deliveries(db, &paged("i.seq > $3", "ASC"), vec![text(user), number(now), number(after), page(limit)])
 }
 
 /// Messages before `before` (none: from the newest), newest first, of one conversation or of all.
@@ -41,7 +53,7 @@ pub fn history(
     now: u64,
 ) -> Result<Vec<Delivery>, SqlError> {
     let mut params = vec![text(user), number(now), number(before.unwrap_or(u64::MAX)), page(limit)];
-    let mut condition = String::new();
+    let mut condition = "i.seq < $3".to_owned();
     if let Some(conversation) = conversation {
         params.push(Value::Integer(key(conversation)));
         let message = match conversation {
@@ -58,10 +70,9 @@ pub fn history(
             }
             Conversation::Notifications => format!("m.class = {NOTIFICATION}"),
         };
-        condition = format!("AND (i.conversation = $5 OR i.conversation IS NULL) AND {message}");
+        condition.push_str(&format!(" AND (i.conversation = $5 OR i.conversation IS NULL) AND {message}"));
     }
-    let statement = format!("{DELIVERIES} AND i.seq < $3 {condition} ORDER BY i.seq DESC LIMIT $4");
-    deliveries(db, &statement, params)
+    deliveries(db, &paged(&condition, "DESC"), params)
 }
 
 fn page(limit: u32) -> Value {

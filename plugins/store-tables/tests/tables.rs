@@ -38,6 +38,7 @@ on_both! {
     history_is_by_conversation_and_page
     history_passes_over_the_rows_of_other_conversations
     history_finds_what_an_older_generation_stored
+    pages_of_large_messages_are_short
     markers_never_move_back
     markers_are_bounded
 }
@@ -179,6 +180,25 @@ async fn history_is_by_conversation_and_page(store: Store) {
     assert!(page(None, Some(1), 10, 0).await.is_empty());
     let inbox = call(&sql, Read, |db| read::inbox(db, "alice", 4, 10, 50)).await.unwrap();
     assert_eq!(ids(&inbox), [(5, "n"), (7, "4")]);
+}
+
+async fn pages_of_large_messages_are_short(store: Store) {
+    let sql = opened(&store).await;
+    let large = |n: u32| Message { body: vec![7; 100 << 10], ..chat(&n.to_string(), "alice", "bob") };
+    let batch = (1..=8).map(large).chain([chat("small", "alice", "bob")]).collect();
+    call(&sql, Write, |db| save(db, 1 << 20, batch)).await.unwrap();
+    // The third brings it over 256 KiB, and is the last of its page.
+    for (after, expected) in [(0, 1..=3), (3, 4..=6), (6, 7..=9)] {
+        let page = call(&sql, Read, |db| read::inbox(db, "bob", after, 64, 0)).await.unwrap();
+        assert!(page.iter().map(|delivery| delivery.seq).eq(expected), "after {after}: {}", page.len());
+    }
+    let page = call(&sql, Read, |db| read::history(db, "bob", None, None, 64, 0)).await.unwrap();
+    assert!(page.iter().map(|delivery| delivery.seq).eq((6..=9).rev()));
+    // One that is larger by itself comes alone.
+    let huge = Message { body: vec![7; 600 << 10], ..chat("huge", "alice", "bob") };
+    call(&sql, Write, |db| save(db, 1 << 20, vec![huge])).await.unwrap();
+    let page = call(&sql, Read, |db| read::history(db, "bob", None, None, 64, 0)).await.unwrap();
+    assert_eq!(ids(&page), [(10, "huge")]);
 }
 
 async fn history_passes_over_the_rows_of_other_conversations(store: Store) {

@@ -165,3 +165,43 @@ async fn a1_mqtt_3_and_5_talk_to_each_other() {
     assert_eq!((&*got.topic, body(&got)), ("im/u/alice/bob", "without"));
     old.peer.send(Packet::Disconnect(Disconnect::default())).await;
 }
+
+/// Together more than the store hands over in one answer: pages are short where messages are large.
+#[tokio::test(flavor = "multi_thread")]
+async fn a11_large_messages_that_waited_come_all_of_them() {
+    const LARGE: usize = 40;
+    let postern = Postern::start(|_| {}).await;
+    let mut device = postern.device("bob", "pc").await;
+    device.sign_in(&postern).await.leave().await;
+    let mut alice = postern.session("alice", "phone").await;
+    let filler = "x".repeat(1_000_000);
+    for n in 0..LARGE {
+        let ack = alice.send("bob", &format!("large-{n}"), &format!("{n} {filler}")).await;
+        assert!(!ack.reason.is_error(), "{ack:?}");
+    }
+    alice.send("bob", "small", "and one more").await;
+    let mut bob = device.sign_in(&postern).await;
+    for n in 0..LARGE {
+        let got = bob.message().await;
+        assert_eq!(body(&got).split(' ').next(), Some(n.to_string().as_str()));
+    }
+    assert_eq!(body(&bob.message().await), "and one more");
+    assert!(!postern.log().contains("a page of an inbox was not read"), "{}", postern.log());
+
+    // As history, newest first, page by page to its end.
+    let (api, token) = (postern.api(), device.state.login().token.clone());
+    let read = move || {
+        let (mut ids, mut before) = (Vec::new(), None);
+        loop {
+            let page = api.history(&token, "alice", before).unwrap();
+            ids.extend(page.messages.into_iter().map(|message| message.id));
+            before = page.next_before;
+            if before.is_none() {
+                return ids;
+            }
+        }
+    };
+    let ids = tokio::task::spawn_blocking(read).await.unwrap();
+    let large = (0..LARGE).rev().map(|n| format!("large-{n}"));
+    assert_eq!(ids, ["small".to_owned()].into_iter().chain(large).collect::<Vec<_>>());
+}

@@ -11,6 +11,7 @@ use postern_guest::{
 
 use super::{
     ask::answer,
+    stored::is_last,
     wire::{Conversation, Denied, HistoryMessage, HistoryPage, MarkRead, Marker, ReadHistory},
 };
 
@@ -58,7 +59,7 @@ async fn page(slots: &Slots, question: ReadHistory) -> Result<HistoryPage, Denie
         .history(&question.user, conversation.clone(), question.before, limit + 1)
         .await
         .map_err(denied)?;
-    let more = found.len() > limit as usize;
+    let more = !is_last(&found, limit as usize + 1);
     found.truncate(limit as usize);
     let next_before = if more { found.last().map(|d| d.seq) } else { None };
     let markers = match question.before {

@@ -53,6 +53,15 @@ pub fn to_message(delivery: Delivery) -> Option<Arc<Message>> {
     Some(Arc::new(message))
 }
 
+/// Bytes of a page from which on there may be more than it has (`inbox` of wit/store).
+const SHORT_PAGE: usize = 256 << 10;
+
+/// Whether a page that was asked for with this limit has all that there is.
+pub fn is_last(page: &[Delivery], limit: usize) -> bool {
+    let bytes = page.iter().map(|delivery| delivery.body.len() + delivery.properties.len()).sum::<usize>();
+    page.len() < limit && bytes < SHORT_PAGE
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::{
     cursors::Device,
-    stored::to_message,
+    stored::{is_last, to_message},
     wire::{Partner, Profile},
 };
 use crate::node::Node;
@@ -63,7 +63,7 @@ impl Welcomed {
     pub async fn page(self, node: Arc<Node>, link: Arc<Link>, after: u64) {
         match node.slots.store().inbox(&self.profile.user, after, PAGE).await {
             Ok(page) => {
-                let end = page.len() < PAGE as usize;
+                let end = is_last(&page, PAGE as usize);
                 let last = page.last().map(|delivery| delivery.seq);
                 let page: Vec<_> = page
                     .into_iter()
