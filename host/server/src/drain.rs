@@ -1,48 +1,75 @@
 //! Stopping: nothing new, the links are told, what is under way is finished, stragglers are named.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use postern_broker::{Broker, SessionKey, wire::ReasonCode};
+use postern_bus::Bus;
+use postern_store::Database;
+use postern_trace::Exporting;
 use ring::digest::{SHA256, digest};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-/// A file that may grow no further is an error of its write (C6), not the end of the process: SIGXFSZ,
-/// caught for as long as the answer is kept.
-///
-/// # Errors
-/// When the system gives no signals.
-pub fn survive_full_files() -> std::io::Result<Signal> {
-    signal(SignalKind::from_raw(SIGXFSZ))
+use crate::{datadir::DataDir, node::Node, tasks::Background};
+
+/// A server that serves, and all that is needed to end it.
+pub struct Running {
+    /// None where the broker role is not held.
+    pub node: Option<Arc<Node>>,
+    /// Links, wills and admin acts.
+    pub tasks: TaskTracker,
+    /// Ends accepting.
+    pub stop: CancellationToken,
+    /// What runs until the links are gone.
+    pub background: Background,
+    /// Announcements that are still to be sent.
+    pub bus: Bus,
+    /// Closed last.
+    pub database: Database,
+    /// Traces that are still to be sent.
+    pub exporting: Option<Exporting>,
+    /// The data folder's lock: until the end nobody else is to serve on it.
+    pub data: DataDir,
+    /// What MQTT 5 clients are told.
+    pub reason: ReasonCode,
+    /// How long the links have.
+    pub grace: Duration,
 }
 
-/// `man 7 signal`; the same on all Linux architectures but MIPS and PA-RISC.
-const SIGXFSZ: i32 = 25;
-
-/// Waits for SIGTERM or SIGINT.
-///
-/// # Errors
-/// When the system gives no signals.
-pub async fn stop_signal() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+impl Running {
+    /// Ends it: links, background work, what is to be written, database.
+    pub async fn stop(self) {
+        let broker = self.node.as_ref().map(|node| &*node.broker);
+        links(broker, &self.tasks, &self.stop, self.reason, self.grace).await;
+        let written = async {
+            self.background.finish().await;
+            if let Some(node) = &self.node {
+                node.commands.write_accounts().await;
+            }
+            self.bus.flush().await;
+            self.database.close().await;
+            if let Some(exporting) = self.exporting {
+                exporting.stop().await;
+            }
+        };
+        if timeout(WRITING, written).await.is_err() {
+            warn!("the database or the bus does not answer: what was not acknowledged may not be written");
+        }
+        drop(self.data);
+        info!("stopped");
     }
-    Ok(())
 }
+
+/// How long what is left may take to be written: a database that does not answer keeps no process.
+const WRITING: Duration = Duration::from_secs(8);
 
 /// Stragglers that the log names.
 const NAMED: usize = 20;
 
 /// Ends all links within `grace`: no new ones; those that are begin no message, finish what is in flight, and are
 /// told `reason`. After half of it they are told whatever is in flight; after all of it they are left.
-pub async fn links(
+async fn links(
     broker: Option<&Broker>,
     tasks: &TaskTracker,
     stop: &CancellationToken,

@@ -40,6 +40,7 @@ mod reference;
 mod refuse;
 mod reload;
 mod serve;
+mod signals;
 mod tasks;
 
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 /// Stored messages are many small allocations on two threads: glibc's malloc took a third of their CPU.
+/// How many arenas it has stands in .cargo/config.toml.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,7 +1,7 @@
 //! The only wiring: what is built, in which order, and who is handed what.
 //!
 //! config → policy → plugin files are there → data folder → addresses → certificate → database →
-//! keys → plugins (checked, prepared) → bus → tasks → `listening …` → until a signal → drain
+//! keys → plugins (checked, prepared) → bus → tasks → `listening …` → until a signal → [`drain`](crate::drain)
 //!
 //! Everything that can be refused is refused before the database is opened, so that a wrong start
 //! touches no data.
@@ -18,6 +18,7 @@ use postern_bus::Bus;
 use postern_guest::{Host, Keyring, Role, Runtime, RuntimeConfig, Slots};
 use postern_store::Database;
 use rustls_pki_types::UnixTime;
+use tokio::signal::unix::Signal;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 use ulid::Ulid;
@@ -33,14 +34,15 @@ use crate::{
         presence::Presence, purge, push::Push, saving::Saving, tokens::Tokens, wire::BrokerAddress,
     },
     datadir::DataDir,
-    drain,
+    drain::Running,
     listen::{bind::Bound, descriptors, doors::Doors, tls::Certificates, wire::ListenerName},
     login::{self, KeyLogins, LoginContext, LoginRole},
     mqtt::{self, live::Live, rights::Compilations},
     node::Node,
     plugins::{self, Kept, Life, PluginError, Start},
     policy::{self, InForce, Policy},
-    reload::{self, Reloader},
+    reload::Reloader,
+    signals::Signals,
     tasks::Background,
 };
 
@@ -48,18 +50,31 @@ use crate::{
 ///
 /// # Errors
 /// One line that says what is wrong and where.
-pub async fn run(mut config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let Signals { mut stop, hangups } = Signals::catch().context("signals")?;
+    let running = tokio::select! {
+        running = Box::pin(start(config, hangups)) => running?,
+        () = stop.wanted() => {
+            info!("stopped before it served");
+            return Ok(());
+        }
+    };
+    stop.wanted().await;
+    running.stop().await;
+    Ok(())
+}
+
+/// All of it, until it serves.
+async fn start(mut config: Config, hangups: Signal) -> anyhow::Result<Running> {
     let asked = *config.origin("limits.connections") != Origin::Default;
     descriptors::make_room(&mut config.limits, asked);
     if !config.listen.serves_anybody() {
         warn!("{}", check::NOBODY);
     }
-    let _full = drain::survive_full_files().context("signals")?;
-    let hangups = reload::hangups().context("signals")?;
     let exporting = config.telemetry.as_ref().map(postern_trace::start).transpose();
     let exporting = exporting.map_err(|e| config.error("telemetry.otlp", e))?;
     let policy = Policy::load(&config.policy)?;
-    let start = Start::look_up(&policy, &config)?;
+    let plan = Start::look_up(&policy, &config)?;
     Database::check(&config.store_url).map_err(|e| config.error("store.url", e))?;
     let data = DataDir::open(&config.data)?;
     let bound = Bound::all(&config).await?;
@@ -81,9 +96,9 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let runtime = Runtime::new(runtime, host)?;
     let slots = Arc::new(Slots::new());
     let components = Kept::new(data.components());
-    start.serve(&runtime, &policy, &slots, &components).await?;
+    plan.serve(&runtime, &policy, &slots, &components).await?;
     if config.roles.broker {
-        let path = || start.file_of(Role::Token).unwrap_or(&config.policy).to_owned();
+        let path = || plan.file_of(Role::Token).unwrap_or(&config.policy).to_owned();
         let admits = slots.token().admits_anonymous().await;
         let admits = admits.map_err(|error| PluginError::Silent { path: path(), error })?;
         policy::refuse_anonymous_off_loopback(&bound.addresses(), admits)
@@ -119,7 +134,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         login::bus::answer_bus(slots.clone(), &bus, &background).await?;
     }
     let announced = bound.announced();
-    let ready = start.serve_beside(&runtime, &policy.load_full(), &slots, &components).await;
+    let ready = plan.serve_beside(&runtime, &policy.load_full(), &slots, &components).await;
     let life = Arc::new(Life::new(plugins::Parts {
         runtime: Arc::new(runtime),
         slots: slots.clone(),
@@ -129,7 +144,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         components,
         file: data.activations(),
         public: bound.addresses(),
-        record: start.record,
+        record: plan.record,
         ready,
     }));
     background.spawn(plugins::watch_folder(life.clone(), audit.clone()));
@@ -170,25 +185,12 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         let _ = writeln!(std::io::stdout(), "listening {name} {address}");
     }
     info!(roles = ?config.roles.names(), "ready");
-    drain::stop_signal().await.context("signals")?;
-
-    let grace = Duration::from_secs(u64::from(config.limits.drain_secs));
     let reason = match config.server_reference {
         Some(_) => ReasonCode::UseAnotherServer,
         None => ReasonCode::ServerShuttingDown,
     };
-    drain::links(node.as_ref().map(|n| &*n.broker), &tasks, &stop, reason, grace).await;
-    background.finish().await;
-    if let Some(node) = &node {
-        node.commands.write_accounts().await;
-    }
-    bus.flush().await;
-    database.close().await;
-    if let Some(exporting) = exporting {
-        exporting.stop().await;
-    }
-    info!("stopped");
-    Ok(())
+    let grace = Duration::from_secs(u64::from(config.limits.drain_secs));
+    Ok(Running { node, tasks, stop, background, bus, database, exporting, data, reason, grace })
 }
 
 /// The journeys of the broker role, wired.
@@ -233,7 +235,7 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
         cursors: cursors.clone(),
         rights: Compilations::default(),
         live: Live::default(),
-        ids: AssignedIds::default(),
+        ids: AssignedIds::new(config.limits.inflight),
         tasks: tasks.clone(),
         limits: config.limits.clone(),
         server_reference: config.server_reference.as_deref().map(Text::from),

@@ -21,6 +21,7 @@ mod work;
 
 pub use export::{Endpoint, Exporting, NoEndpoint, Settings, StartError, start};
 pub use following::{Following, Step, batch, follow, step};
-pub use span::{Span, child, message, request};
+pub use sampling::By;
+pub use span::{Said, Span, child, message, request};
 pub use traceparent::Traceparent;
 pub use work::{Entered, Ids, NoId, Work, ids, next_link, process};

@@ -14,8 +14,26 @@ static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 /// Of 2^32 pieces of work that nobody has said anything of, so many are traced.
 static SHARE: AtomicU64 = AtomicU64::new(0);
 
-/// Traces a second that peers may have, for `sampled` is a flag that anybody can set.
-const BY_PEERS: u32 = 100;
+/// Peers that may have traces: what one kind of them takes is not taken from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Who asks by HTTP.
+    Request,
+    /// Who has signed in by MQTT.
+    SignedIn,
+    /// An anonymous client.
+    Anonymous,
+}
+
+impl By {
+    /// Traces a second, for `sampled` is a flag that anybody can set.
+    const fn most(self) -> u32 {
+        match self {
+            By::Request | By::SignedIn => 100,
+            By::Anonymous => 10,
+        }
+    }
+}
 
 /// From now on a share of all work is traced, 0 to 1.
 pub(crate) fn set(tracer: SdkTracer, share: f64) {
@@ -36,19 +54,29 @@ pub(crate) fn drawn() -> bool {
     share != 0 && draw() < share
 }
 
+/// A second, and how many traces were taken in it.
+type Window = Option<(Instant, u32)>;
+
 /// Whether one is traced of which a peer wants it.
-pub(crate) fn wanted() -> bool {
-    static WINDOW: Mutex<Option<(Instant, u32)>> = Mutex::new(None);
-    TRACER.get().is_some() && count(&mut WINDOW.lock(), Instant::now())
+pub(crate) fn wanted(by: By) -> bool {
+    static WINDOWS: Mutex<[Window; 3]> = Mutex::new([None; 3]);
+    let mut windows = WINDOWS.lock();
+    let [requests, signed_in, anonymous] = &mut *windows;
+    let window = match by {
+        By::Request => requests,
+        By::SignedIn => signed_in,
+        By::Anonymous => anonymous,
+    };
+    count(window, by.most(), Instant::now())
 }
 
-fn count(window: &mut Option<(Instant, u32)>, now: Instant) -> bool {
+fn count(window: &mut Window, most: u32, now: Instant) -> bool {
     let (since, taken) = window.get_or_insert((now, 0));
     if now.saturating_duration_since(*since) >= Duration::from_secs(1) {
         (*since, *taken) = (now, 0);
     }
     *taken += 1;
-    *taken <= BY_PEERS
+    *taken <= most
 }
 
 /// 32 bits that are random enough to draw lots with (xorshift64*).
@@ -75,9 +103,16 @@ mod tests {
     }
 
     #[test]
+    fn anonymous_clients_take_nothing_from_others() {
+        let taken = (0..10_000).filter(|_| wanted(By::Anonymous)).count();
+        assert!((10..=20).contains(&taken), "{taken}: a second may have turned meanwhile");
+        assert!(wanted(By::SignedIn) && wanted(By::Request));
+    }
+
+    #[test]
     fn peers_have_so_many_a_second() {
         let (mut window, now) = (None, Instant::now());
-        assert_eq!((0..500).filter(|_| count(&mut window, now)).count(), 100);
-        assert!(count(&mut window, now + Duration::from_secs(1)));
+        assert_eq!((0..500).filter(|_| count(&mut window, 100, now)).count(), 100);
+        assert!(count(&mut window, 100, now + Duration::from_secs(1)));
     }
 }

@@ -10,7 +10,7 @@ use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SdkTracer, Span as Recording};
 
 use crate::following::{Following, batch, within};
-use crate::sampling::{drawn, tracer, wanted};
+use crate::sampling::{By, drawn, tracer, wanted};
 use crate::traceparent::Traceparent;
 use crate::work::{Entered, EnteredMany, Work, all};
 
@@ -30,9 +30,13 @@ struct Recorded {
     works: Vec<Work>,
 }
 
+/// What a peer says of a trace, and who does.
+pub type Said<'a> = (By, &'a str);
+
 /// An HTTP request: of the trace that it names, else of one of its own; so its id is a trace id always.
 pub fn request(traceparent: Option<&str>, name: &'static str) -> Span {
-    if let Some(span) = named(traceparent, name, None) {
+    let said = traceparent.map(|traceparent| (By::Request, traceparent));
+    if let Some(span) = named(said, name, None) {
         return span;
     }
     let drawn = tracer().filter(|_| drawn()).and_then(|tracer| root(tracer, name, None));
@@ -44,21 +48,21 @@ pub fn request(traceparent: Option<&str>, name: &'static str) -> Span {
 #[inline]
 pub fn message(
     work: Work,
-    traceparent: Option<&str>,
+    said: Option<Said<'_>>,
     name: &'static str,
     since: impl Fn() -> SystemTime,
 ) -> Span {
-    if traceparent.is_none() && !drawn() {
+    if said.is_none() && !drawn() {
         return Span::of(work);
     }
-    sampled_message(work, traceparent, name, since())
+    sampled_message(work, said, name, since())
 }
 
 #[cold]
-fn sampled_message(work: Work, traceparent: Option<&str>, name: &'static str, since: SystemTime) -> Span {
-    let span = named(traceparent, name, Some(since)).or_else(|| {
+fn sampled_message(work: Work, said: Option<Said<'_>>, name: &'static str, since: SystemTime) -> Span {
+    let span = named(said, name, Some(since)).or_else(|| {
         // Without one it was drawn before; one that cannot be read is none.
-        let tracer = tracer().filter(|_| traceparent.is_none() || drawn())?;
+        let tracer = tracer().filter(|_| said.is_none() || drawn())?;
         root(tracer, name, Some(since))
     });
     let Some(mut span) = span else { return Span::of(work) };
@@ -147,10 +151,11 @@ impl Span {
 }
 
 /// Of the trace that a peer names; recorded when the peer wants that and there is room for it.
-fn named(traceparent: Option<&str>, name: &'static str, since: Option<SystemTime>) -> Option<Span> {
-    let peer: Traceparent = traceparent?.parse().ok()?;
+fn named(said: Option<Said<'_>>, name: &'static str, since: Option<SystemTime>) -> Option<Span> {
+    let (by, traceparent) = said?;
+    let peer: Traceparent = traceparent.parse().ok()?;
     let parent = Some((peer.trace, peer.parent, true));
-    let wanted = tracer().filter(|_| peer.sampled && wanted());
+    let wanted = tracer().filter(|_| peer.sampled && wanted(by));
     let recorded = wanted.and_then(|tracer| begin(tracer, name, SpanKind::Server, parent, since));
     Some(recorded.map_or_else(|| Span::of(Work::trace(peer.trace, None)), one))
 }
@@ -243,7 +248,8 @@ mod tests {
     #[tokio::test]
     async fn a_step_of_a_batch_is_in_each_trace() {
         let link = Work::link(1);
-        let untraced = message(link.packet(9), Some(&traceparent(9)), "mqtt.publish", SystemTime::now);
+        let said = traceparent(9);
+        let untraced = message(link.packet(9), Some((By::SignedIn, &said)), "mqtt.publish", SystemTime::now);
         assert!(untraced.recorded().is_none(), "there is no collector yet");
         assert_eq!(untraced.work().to_string(), format!("{:032x}", 9), "its id is the trace's");
 
@@ -253,7 +259,10 @@ mod tests {
         let spans: Vec<Span> = [Some(traceparent(1)), None, Some(traceparent(2))]
             .iter()
             .zip(1..)
-            .map(|(peer, n)| message(link.packet(n), peer.as_deref(), "mqtt.publish", SystemTime::now))
+            .map(|(peer, n)| {
+                let said = peer.as_deref().map(|peer| (By::SignedIn, peer));
+                message(link.packet(n), said, "mqtt.publish", SystemTime::now)
+            })
             .collect();
         assert_eq!(spans[1].work(), link.packet(2), "nobody wants it traced, and none are drawn");
         let works = spans.iter().map(Span::work).collect();

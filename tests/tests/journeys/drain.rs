@@ -5,7 +5,10 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 use postern_broker::wire::{Ack, Disconnect, Packet, QoS, ReasonCode, Version};
 use postern_tests::{Page, Peer, Postern, Settings, connect, patiently, publish};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::{
+    net::TcpListener,
+    sync::mpsc::{UnboundedSender, unbounded_channel},
+};
 
 /// Clients under load, and how many of them sign in and send what is stored.
 const CLIENTS: usize = 200;
@@ -276,4 +279,30 @@ async fn drain_waits_for_nobody_who_has_not_said_who_it_is() {
     slow.send_bytes(&[0x10]).await;
     postern.stop().await;
     assert!(!postern.log().contains("not waiting longer"), "{}", postern.log());
+}
+
+/// A signal that nobody has asked for yet would be lost to the first process of a container.
+#[tokio::test]
+async fn a_stop_before_it_serves_is_heard() {
+    // A database that never answers.
+    let database = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://nobody@{}/none", database.local_addr().unwrap());
+    let notes = tempfile::tempdir().unwrap();
+    let note = notes.path().join("id");
+    let script = format!("echo $$ > '{}'; exec \"$0\" \"$@\"", note.display());
+    let starting = Postern::try_start(|s| {
+        s.set("store.url", url);
+        s.under(&["sh", "-c", &script]);
+    });
+    let stopping = async {
+        let (asked, _) = patiently("its question", database.accept()).await.unwrap();
+        let id = std::fs::read_to_string(&note).unwrap();
+        let sent = tokio::process::Command::new("kill").args(["-TERM", id.trim()]).status().await.unwrap();
+        assert!(sent.success());
+        asked
+    };
+    let (ended, _asked) = tokio::join!(starting, stopping);
+    let Err(ended) = ended else { panic!("it serves without a database") };
+    assert!(ended.status.success(), "{}: {}", ended.status, ended.stderr);
+    assert!(ended.stderr.contains("stopped before it served"), "{}", ended.stderr);
 }

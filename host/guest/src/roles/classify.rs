@@ -191,8 +191,8 @@ impl Classify {
             Err(CallError::Down(down)) => return Err(CallError::Down(down)),
         };
         if let Some(began) = watched {
-            self.watch
-                .answered(began, facts.payload.len(), || Call::Classify(Message::of(facts), answer.clone()));
+            let copied = facts.topic.len() + facts.payload.len() + bytes_of(&answer);
+            self.watch.answered(began, copied, || Call::Classify(Message::of(facts), answer.clone()));
         }
         answer.map_err(CallError::Answer)
     }
@@ -202,6 +202,14 @@ impl Classify {
     #[inline]
     pub fn generation(&self, who: Who<'_>) -> u64 {
         self.slot.generation(who)
+    }
+}
+
+/// What a copy of an answer holds beside its fixed size: a plugin may answer with a megabyte.
+fn bytes_of(answer: &Result<Verdict, ClassifyError>) -> usize {
+    match answer {
+        Ok(verdict) => verdict.payload.as_ref().map_or(0, Vec::len),
+        Err(ClassifyError::Refused(text) | ClassifyError::Unavailable(text)) => text.len(),
     }
 }
 

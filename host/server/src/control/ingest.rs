@@ -5,11 +5,7 @@
 //! delivers what was committed, in the order of the sequence numbers, while the next batch is
 //! already being written; so no device ever sees a gap that is not one.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use postern_broker::{Broker, wire::Text};
 use postern_guest::{
@@ -88,9 +84,9 @@ impl Ingest {
         Ingest { queue, room: Room::new(bytes) }
     }
 
-    /// Ready while there is room for more: to be asked before more is read.
-    pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        self.room.poll(cx)
+    /// To be asked before more is read of a link.
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     /// Submits a message of somebody who cannot be left unread, as a link is: a will, a notification of ours. None

@@ -1,6 +1,7 @@
 //! Room for bytes that wait for something: who finds none is woken when there is some.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -16,7 +17,8 @@ use parking_lot::Mutex;
 pub struct Room {
     most: usize,
     taken: AtomicUsize,
-    waiting: Mutex<Vec<Waker>>,
+    /// By who waits: a link that is polled often while there is none is here once.
+    waiting: Mutex<HashMap<u64, Waker>>,
 }
 
 /// Bytes that are taken; given back when dropped.
@@ -38,14 +40,21 @@ impl Room {
         Taken { of: self.clone(), bytes }
     }
 
-    /// Ready while there is room left.
-    pub fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+    /// Ready while there is room left; `who` is told apart from others by it.
+    pub fn poll(&self, who: u64, cx: &Context<'_>) -> Poll<()> {
         if self.has_some() {
             return Poll::Ready(());
         }
-        self.waiting.lock().push(cx.waker().clone());
+        self.waiting.lock().insert(who, cx.waker().clone());
         // It may have come between the two.
         if self.has_some() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// One who has gone waits no more.
+    pub fn forget(&self, who: u64) {
+        if !self.has_some() {
+            self.waiting.lock().remove(&who);
+        }
     }
 
     /// Whether so many times the room is taken.
@@ -63,7 +72,7 @@ impl Drop for Taken {
         let before = self.of.taken.fetch_sub(self.bytes, Ordering::SeqCst);
         if before >= self.of.most && self.of.has_some() {
             let waiting = std::mem::take(&mut *self.of.waiting.lock());
-            waiting.into_iter().for_each(Waker::wake);
+            waiting.into_values().for_each(Waker::wake);
         }
     }
 }
@@ -79,10 +88,15 @@ mod tests {
         let large = room.take(100);
         let waiting = {
             let room = room.clone();
-            tokio::spawn(std::future::poll_fn(move |cx| room.poll(cx)))
+            tokio::spawn(std::future::poll_fn(move |cx| room.poll(1, cx)))
         };
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
+        let noop = Context::from_waker(Waker::noop());
+        assert!((0..100).all(|_| room.poll(2, &noop).is_pending()));
+        assert_eq!(room.waiting.lock().len(), 2, "each waits once");
+        room.forget(2);
+        assert_eq!(room.waiting.lock().len(), 1, "who has gone is forgotten");
         assert!(room.is_over(10) && !room.is_over(11));
         drop(small);
         tokio::task::yield_now().await;

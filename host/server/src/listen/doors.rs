@@ -29,8 +29,9 @@ use crate::{
     tasks::Background,
 };
 
-/// Connections of the admin and health listeners, each.
-const INNER: usize = 32;
+/// Connections of the admin and health listeners, each: so many at once, from one address, and before the oldest
+/// has to go, which is less than there is room for, so that a probe always finds a place.
+const INNER: (usize, usize, usize) = (128, 16, 32);
 
 /// What all listeners share.
 pub struct Doors<'a> {
@@ -70,7 +71,8 @@ impl Doors<'_> {
                 _ => doors.spawn(self.mqtt(name, listener, gate.clone(), node.clone())),
             }
         }
-        let inner = || Arc::new(Gate::new(INNER, INNER, u32::MAX, INNER));
+        let (room, from_one, strangers) = INNER;
+        let inner = || Arc::new(Gate::new(room, from_one, u32::MAX, strangers));
         match bound.admin {
             Admin::Unix(listener, file) => {
                 let serving = serve_unix(listener, routers.admin, self.tasks.clone(), self.stop.clone());
@@ -86,10 +88,10 @@ impl Doors<'_> {
             // for them.
             doors.spawn_until(|stop| {
                 let over = stop.clone();
-                let serve = move |stream, peer, _: Stranger| -> Greeting {
+                let serve = move |stream, peer, stranger: Stranger| -> Greeting {
                     let serving = http::serve(stream, peer, routers.health.clone(), over.clone());
                     Box::pin(async move {
-                        serving.await;
+                        Box::pin(stranger.while_here(serving)).await;
                         None
                     })
                 };
@@ -167,14 +169,11 @@ impl Doors<'_> {
     }
 }
 
-/// How long who is about to sign in when the node stops has to hear that it does.
-const STOPPING: Duration = Duration::from_secs(3);
-
 /// Does that work of a stranger, unless the node stops meanwhile: a stop waits for links, not for who says nothing.
 async fn while_open<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
     let closed = async {
         stop.cancelled().await;
-        tokio::time::sleep(STOPPING).await;
+        tokio::time::sleep(http::STOPPING).await;
     };
     tokio::select! {
         done = work => Some(done),

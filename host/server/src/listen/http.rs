@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -17,9 +18,9 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{io::InspectWriter, sync::CancellationToken};
 use tower::{ServiceExt, service_fn};
 use tracing::debug;
 
@@ -28,13 +29,20 @@ use tracing::debug;
 struct Patience {
     /// For the head of a request.
     header: Duration,
-    /// Between requests.
+    /// Between requests, and between two pieces of an answer that the client takes.
     idle: Duration,
+    /// When the node stops, to go on with a request that has begun to come.
+    stopping: Duration,
 }
 
-const PATIENCE: Patience = Patience { header: Duration::from_secs(10), idle: Duration::from_secs(60) };
+const PATIENCE: Patience =
+    Patience { header: Duration::from_secs(10), idle: Duration::from_secs(60), stopping: STOPPING };
+/// How long a peer who is about to ask or to sign in when the node stops has to go on, and to hear that it stops.
+pub(super) const STOPPING: Duration = Duration::from_secs(3);
 /// Streams of one HTTP/2 connection.
 const STREAMS: u32 = 32;
+/// Bytes of a write that counts as a part of an answer: PINGs and settings of HTTP/2 are less.
+const PART_OF_ANSWER: usize = 128;
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 * 1024;
 
@@ -73,7 +81,7 @@ async fn serve_patiently<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Patience { header, idle } = patience;
+    let Patience { header, idle, stopping } = patience;
     let use_of = Arc::new(Use::default());
     let service = {
         let router = router.layer(Extension(peer));
@@ -96,6 +104,13 @@ async fn serve_patiently<S>(
         .max_header_list_size(HEAD_BYTES as u32)
         .keep_alive_interval(idle / 3)
         .keep_alive_timeout(idle / 3);
+    // What is taken of a long answer is use, too; an answer that nobody takes is none.
+    let sent = use_of.clone();
+    let stream = InspectWriter::new(stream, move |written: &[u8]| {
+        if written.len() >= PART_OF_ANSWER {
+            sent.moved();
+        }
+    });
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
 
@@ -106,6 +121,9 @@ async fn serve_patiently<S>(
     let mut quiet = Duration::ZERO;
     let mut seen = 0;
     let mut ending = false;
+    let mut seen_stopping = 0;
+    let mut leave = pin!(sleep(stopping));
+    let mut stopped = false;
     loop {
         tokio::select! {
             ended = &mut connection => {
@@ -114,17 +132,28 @@ async fn serve_patiently<S>(
                 }
                 return;
             }
-            () = stop.cancelled(), if !ending => {
-                ending = true;
+            () = stop.cancelled(), if !stopped => {
+                (stopped, ending) = (true, true);
                 quiet = Duration::ZERO;
                 connection.as_mut().graceful_shutdown();
+                (seen_stopping, _) = use_of.read();
+                leave.as_mut().reset(Instant::now() + stopping);
+            }
+            () = &mut leave, if stopped => {
+                // A stop waits for answers that are made or taken, not for who has begun to ask and does not go on.
+                let (moves, at_work) = use_of.read();
+                if at_work == 0 && moves == seen_stopping {
+                    return;
+                }
+                seen_stopping = moves;
+                leave.as_mut().reset(Instant::now() + stopping);
             }
             _ = check.tick() => {
-                let (requests, at_work) = use_of.read();
-                quiet = if at_work > 0 || requests != seen { Duration::ZERO } else { quiet + header };
-                seen = requests;
-                if quiet >= idle || (requests == 0 && quiet >= header) {
-                    if ending || requests == 0 {
+                let (moves, at_work) = use_of.read();
+                quiet = if at_work > 0 || moves != seen { Duration::ZERO } else { quiet + header };
+                seen = moves;
+                if quiet >= idle || (moves == 0 && quiet >= header) {
+                    if ending || moves == 0 {
                         return; // told to go one idle time ago, or never said anything
                     }
                     ending = true;
@@ -139,13 +168,18 @@ async fn serve_patiently<S>(
 /// How a connection is used.
 #[derive(Default)]
 struct Use {
-    requests: AtomicUsize,
+    /// Requests that came, and writes of what answers them.
+    moves: AtomicUsize,
     at_work: AtomicUsize,
 }
 
 impl Use {
     fn read(&self) -> (usize, usize) {
-        (self.requests.load(Ordering::Relaxed), self.at_work.load(Ordering::Relaxed))
+        (self.moves.load(Ordering::Relaxed), self.at_work.load(Ordering::Relaxed))
+    }
+
+    fn moved(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -154,7 +188,7 @@ struct AtWork(Arc<Use>);
 
 impl AtWork {
     fn begin(of: &Arc<Use>) -> Self {
-        of.requests.fetch_add(1, Ordering::Relaxed);
+        of.moved();
         of.at_work.fetch_add(1, Ordering::Relaxed);
         AtWork(of.clone())
     }
@@ -168,7 +202,10 @@ impl Drop for AtWork {
 
 #[cfg(test)]
 mod tests {
-    use axum::routing::get;
+    use std::convert::Infallible;
+
+    use axum::{body::Body, routing::get};
+    use futures_util::stream;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -181,10 +218,15 @@ mod tests {
         Router::new().route("/", get(|Extension(peer): Extension<Peer>| async move { format!("{peer:?}") }))
     }
 
+    const TICK: Duration = Duration::from_millis(20);
+
     async fn impatiently(server: tokio::io::DuplexStream) {
-        let header = Duration::from_millis(20);
-        let patience = Patience { header, idle: 3 * header };
-        serve_patiently(server, Peer::Network(peer()), router(), CancellationToken::new(), patience).await;
+        answering(router(), server).await;
+    }
+
+    async fn answering(router: Router, server: tokio::io::DuplexStream) {
+        let patience = Patience { header: TICK, idle: 3 * TICK, stopping: TICK };
+        serve_patiently(server, Peer::Network(peer()), router, CancellationToken::new(), patience).await;
     }
 
     #[tokio::test]
@@ -215,6 +257,82 @@ mod tests {
         client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").await.unwrap();
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).await.unwrap();
+        task.await.unwrap();
+    }
+
+    /// An answer that takes several times as long as a connection may rest.
+    #[tokio::test]
+    async fn an_answer_that_is_taken_is_use() {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let pieces = || {
+            stream::unfold(0, |n| async move {
+                sleep(TICK / 2).await;
+                (n < 50).then(|| (Ok::<_, Infallible>("piece of an answer ".repeat(20)), n + 1))
+            })
+        };
+        let router = Router::new().route("/", get(move || async move { Body::from_stream(pieces()) }));
+        tokio::spawn(answering(router, server));
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer.matches("piece of an answer").count(), 50 * 20, "{answer}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_takes_is_ended() {
+        let (mut client, server) = tokio::io::duplex(64);
+        let endless = || stream::repeat_with(|| Ok::<_, Infallible>("and again "));
+        let router = Router::new().route("/", get(move || async move { Body::from_stream(endless()) }));
+        let task = tokio::spawn(answering(router, server));
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn stop_does_not_wait_for_half_a_head() {
+        let (mut client, server) = tokio::io::duplex(16);
+        let stop = CancellationToken::new();
+        let hour = Duration::from_secs(3600);
+        let patience = Patience { header: hour, idle: hour, stopping: TICK };
+        let task =
+            tokio::spawn(serve_patiently(server, Peer::Network(peer()), router(), stop.clone(), patience));
+        // More than the pipe holds: when it is written, some has been read.
+        client.write_all(b"GET / HTTP/1.1\r\nhost: example.com\r\n").await.unwrap();
+        stop.cancel();
+        tokio::time::timeout(hour / 360, task).await.expect("it ends").unwrap();
+    }
+
+    /// One that is long in the making, and then comes in many pieces.
+    #[tokio::test]
+    async fn stop_waits_for_an_answer() {
+        let (mut client, server) = tokio::io::duplex(256);
+        let (asked, came) = tokio::sync::oneshot::channel();
+        let asked = Arc::new(parking_lot::Mutex::new(Some(asked)));
+        let answer = move || {
+            let asked = asked.clone();
+            async move {
+                asked.lock().take().unwrap().send(()).unwrap();
+                sleep(5 * TICK).await;
+                "all of it ".repeat(100)
+            }
+        };
+        let stop = CancellationToken::new();
+        let hour = Duration::from_secs(3600);
+        let patience = Patience { header: hour, idle: hour, stopping: TICK };
+        let router = Router::new().route("/", get(answer));
+        let serving = serve_patiently(server, Peer::Network(peer()), router, stop.clone(), patience);
+        let task = tokio::spawn(serving);
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        came.await.unwrap();
+        stop.cancel();
+        let (mut answer, mut some) = (Vec::new(), [0; 64]);
+        loop {
+            match client.read(&mut some).await.unwrap() {
+                0 => break,
+                n => answer.extend_from_slice(&some[..n]),
+            }
+        }
+        assert!(answer.ends_with(&b"all of it ".repeat(100)), "{}", String::from_utf8_lossy(&answer));
         task.await.unwrap();
     }
 

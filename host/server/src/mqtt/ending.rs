@@ -90,6 +90,7 @@ impl Pump {
 
     /// Tells the peer, ends the session's attachment, publishes the will, notes who left.
     pub async fn finish(mut self: Box<Self>) {
+        self.node.ingest.room().forget(self.origin.link);
         let settled = poll_fn(|cx| self.node.broker.poll_settled(cx, self.mark));
         if tokio::time::timeout(FAREWELL, settled).await.is_err() {
             // It would acknowledge what may not be there after a restart.

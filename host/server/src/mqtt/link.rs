@@ -214,7 +214,7 @@ impl Pump {
         if !may_read {
             return false;
         }
-        if !self.inflow.has_room() || self.node.ingest.poll_room(cx).is_pending() {
+        if !self.inflow.has_room() || self.node.ingest.room().poll(self.origin.link, cx).is_pending() {
             // Who is not read cannot be heard.
             self.heard = Instant::now();
             return false;

@@ -11,7 +11,7 @@ use postern_broker::{
     topic::TopicName,
     wire::{Publish, QoS, ReasonCode, Text, Version},
 };
-use postern_trace::{Work, child, message};
+use postern_trace::{By, Work, child, message};
 use tokio::sync::oneshot;
 use tracing::debug;
 
@@ -26,12 +26,18 @@ use crate::{
     refuse::Refusal,
 };
 
+/// What a command that is being decided counts for beside its body, of what may wait on one link: they are
+/// decided one after the other, so that reading many ahead gains nothing.
+const COMMAND: usize = 128 << 10;
+
 impl Pump {
     /// Takes one PUBLISH.
     pub(super) fn publish(&mut self, mut publish: Publish, work: Work, now: Timestamp) {
         // It was there when it was read, and has waited since.
         let since = || SystemTime::now() - self.heard.elapsed();
-        let mut span = message(work, traceparent(&publish), "mqtt.publish", since);
+        let by = if self.sender.profile.is_some() { By::SignedIn } else { By::Anonymous };
+        let said = traceparent(&publish).map(|traceparent| (by, traceparent));
+        let mut span = message(work, said, "mqtt.publish", since);
         let _work = span.enter();
         span.note("messaging.system", || "mqtt".into());
         span.note("messaging.message.body.size", || {
@@ -55,15 +61,15 @@ impl Pump {
             return self.refuse(Refusal::Packet(ReasonCode::TopicNameInvalid, "too many topic levels"));
         }
         let receipt = Receipt { owed: publish.packet_id.map(|id| (id, publish.qos)), span };
+        let mut message =
+            Message::new(topic, publish.payload, publish.qos, now).with_properties(publish.properties);
         // Without an id of the sender's own, a repeat is known by its packet identifier alone.
         let assigned = match publish.packet_id {
-            Some(id) if publish.qos == QoS::AtLeastOnce && is_stored(&topic) => {
+            Some(id) if publish.qos == QoS::AtLeastOnce && needs_id(&message) => {
                 Some(self.node.ids.assign(&self.sender.key, id, publish.dup))
             }
             _ => None,
         };
-        let mut message =
-            Message::new(topic, publish.payload, publish.qos, now).with_properties(publish.properties);
         message.retain = publish.retain;
         let arrived = Arrived { message, assigned };
         self.admit(receipt, arrived, now);
@@ -83,7 +89,7 @@ impl Pump {
                 let work = commands.took(self.sender.clone(), self.link.clone(), terminal, verb, body);
                 let work = span.run(work);
                 let (reply, answer) = oneshot::channel();
-                let (before, over) = self.inflow.decide(receipt, answer, bytes, &self.node.ingest);
+                let (before, over) = self.inflow.decide(receipt, answer, bytes + COMMAND, &self.node.ingest);
                 // On a task of its own, because what was begun is finished when the link is gone; one after
                 // the other, in the order in which they came.
                 self.node.tasks.spawn(async move {
@@ -192,7 +198,18 @@ fn traceparent(publish: &Publish) -> Option<&str> {
     properties.iter().find(|(name, _)| &**name == "traceparent").map(|(_, value)| &**value)
 }
 
-/// Whether a topic's class may be one that is stored.
-fn is_stored(topic: &TopicName) -> bool {
-    topic.as_str().starts_with("im/") || topic.as_str().starts_with("note/")
+/// Whether a message may be one that is stored, and brings no id of its own.
+fn needs_id(message: &Message) -> bool {
+    let topic = message.topic.as_str();
+    let in_topic = || topic.starts_with("im/") && topic.split('/').count() > IM_LEVELS;
+    let in_property = || {
+        message
+            .properties
+            .as_deref()
+            .is_some_and(|it| it.user_properties.iter().any(|(key, _)| &**key == "id"))
+    };
+    (topic.starts_with("im/") || topic.starts_with("note/")) && !in_topic() && !in_property()
 }
+
+/// Of `im/u/{to}/{from}` and `im/g/{group}/{from}`; the next is a message's id.
+const IM_LEVELS: usize = 4;

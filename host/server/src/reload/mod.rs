@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rustls_pki_types::UnixTime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tracing::{error, info, warn};
 
 use crate::{
@@ -68,14 +68,6 @@ pub struct Reloader {
     /// One at a time.
     turn: tokio::sync::Mutex<()>,
     standing: Mutex<Standing>,
-}
-
-/// SIGHUP: from here on it does not end the process.
-///
-/// # Errors
-/// When the system gives no signals.
-pub fn hangups() -> std::io::Result<Signal> {
-    signal(SignalKind::hangup())
 }
 
 impl Reloader {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Either, Executor, PgPool};
+use tokio::time::timeout;
 
 pub(crate) use schema::{SCHEMA_LOCK, alone, prepare};
 
@@ -93,8 +94,11 @@ impl Schema {
         run(&mut connection, sql, rows, answer).await
     }
 
+    /// A server that does not answer is left: a stop does not wait for what it may never say.
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        if timeout(WAIT, self.pool.close()).await.is_err() {
+            tracing::warn!("PostgreSQL does not answer; its connections are left");
+        }
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
