@@ -5,7 +5,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -61,7 +61,16 @@ impl Audit {
     /// # Errors
     /// The disk's.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
+        let mut last = [b'\n'];
+        if file.metadata()?.len() > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        // A line that a crash has cut short must not take the next one with it.
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
         Ok(Audit { inner: Arc::new(Inner { path: path.to_owned(), file: Mutex::new(file) }) })
     }
 
@@ -82,8 +91,13 @@ impl Audit {
         let written = tokio::task::spawn_blocking(move || {
             let mut file = inner.file.lock();
             // One write with O_APPEND: lines of several writers do not mix.
-            file.write_all(&line)?;
-            file.sync_data()
+            let before = file.metadata()?.len();
+            let written = file.write_all(&line);
+            if written.is_err() {
+                // What a full disk took of it: the act is refused, and the next line begins a line.
+                file.set_len(before)?;
+            }
+            written.and_then(|()| file.sync_data())
         });
         written.await.map_err(io::Error::other)?
     }
@@ -135,5 +149,17 @@ mod tests {
         assert_eq!(lines[2]["target"], "two\nthree");
         assert_eq!(lines[2]["id"], lines[3]["id"]);
         assert_eq!(lines[3]["outcome"], "done");
+    }
+
+    #[tokio::test]
+    async fn a_line_that_was_cut_short_takes_no_other_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.log");
+        std::fs::write(&path, "{\"id\":\"cut").unwrap();
+        let audit = Audit::open(&path).unwrap();
+        drop(audit.begin("uid:0", "client.kick", "one", "").await.unwrap());
+        let text = std::fs::read_to_string(&path).unwrap();
+        let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!((text.lines().count(), &last["act"]), (2, &"client.kick".into()));
     }
 }

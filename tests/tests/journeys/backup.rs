@@ -70,7 +70,7 @@ async fn what_was_acknowledged_before_a_backup_under_load_is_in_it() {
     assert!(told.try_recv().is_ok(), "there was no load while the backup was made");
     assert!(refused(&postern.cli(&["backup", &name]).await).contains("is there already"));
     let left = fs::read_dir(postern.data()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    assert!(left.into_iter().all(|name| !name.starts_with("backup-")), "copies were left");
+    assert!(left.into_iter().all(|name| !name.contains("backup")), "copies were left");
     let activations = fs::read(postern.data().join("activations.json")).unwrap();
     // While it serves, its data folder takes no other.
     assert!(refused(&postern.cli(&["restore", &name]).await).contains("empty data folder"));
@@ -131,6 +131,47 @@ async fn a_damaged_backup_changes_nothing() {
     // What was refused is no reason to refuse the next.
     postern.done(&["restore", file.to_str().unwrap()]).await;
     assert!(data.join("postern.db").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_elsewhere_is_restored_where_none_was() {
+    let mut postern = Postern::start(|_| {}).await;
+    postern.user("alice").await;
+    let file = postern.folder().join("backup.tar");
+    postern.done_within(Duration::from_secs(120), &["backup", file.to_str().unwrap(), "--with-keys"]).await;
+    postern.stop().await;
+    let data = another_data_folder(&mut postern, "restored");
+    // A log of another database would be played into the one that is restored.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let database = elsewhere.path().join("other.db");
+    let log = elsewhere.path().join("other.db-wal");
+    fs::write(&log, "left there").unwrap();
+    postern.settings().set("store.url", format!("sqlite:{}", database.display()));
+    postern.rewrite();
+    let told = refused(&postern.cli(&["restore", file.to_str().unwrap()]).await);
+    assert!(told.contains("other.db-wal") && !database.exists(), "{told}");
+    fs::remove_file(&log).unwrap();
+    postern.done(&["restore", file.to_str().unwrap()]).await;
+    assert!(database.exists() && !data.join("postern.db").exists());
+    // Compiled already.
+    symlink(root().join("target/test-cache"), data.join("plugin-cache")).unwrap();
+    postern.restart().await;
+    postern.login("alice", &postern_tests::password("alice"), "phone").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_lacks_nothing_that_serves() {
+    let postern = Postern::start(|_| {}).await;
+    postern.done(&["plugin", "activate", "classify-topic"]).await;
+    let components = postern.data().join("components");
+    let component = fs::read_dir(&components).unwrap().next().unwrap().unwrap();
+    fs::remove_file(component.path()).unwrap();
+    let file = postern.folder().join("backup.tar");
+    let told = refused(&postern.cli(&["backup", file.to_str().unwrap()]).await);
+    let name = component.file_name().into_string().unwrap();
+    assert!(told.contains(&name) && told.contains("it is missing"), "{told}");
+    let left = fs::read_dir(postern.folder()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    assert!(left.into_iter().all(|name| !name.starts_with("backup.tar")), "something was left of it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

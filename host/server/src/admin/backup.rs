@@ -36,18 +36,20 @@ pub(super) async fn backup(
         // Rule 11: an admin token can be given another value, what the keys have signed cannot.
         return Err(Problem::detailed(Kind::Forbidden, "keys are handed out by the unix socket only"));
     }
-    // Until all of it is sent.
+    // Until all of it is sent, or whoever asked is gone and the copies with them.
     let turn = Arc::clone(&ctx.backup).try_lock_owned();
     let turn = turn.map_err(|_| Problem::detailed(Kind::Conflict, "another backup is under way"))?;
     let work = ctx.clone();
     let copies = act(&ctx, peer, "backup", "", if with.keys { "with keys" } else { "" }, async move {
         let made = Copies::make(&work.admin.data, &work.admin.database, with.keys).await;
+        let made = made.map(|copies| (copies, turn));
         made.map_err(|error| {
             tracing::error!(%error, "backup");
             Problem::detailed(Kind::Internal, error)
         })
     });
-    let pieces = copies.await?.send();
+    let (copies, turn) = copies.await?;
+    let pieces = copies.send();
     let pieces = stream::unfold((pieces, turn), |(mut pieces, turn)| async move {
         pieces.recv().await.map(|piece| (piece, (pieces, turn)))
     });

@@ -42,7 +42,20 @@ pub enum BackupError {
     /// The record of activations cannot be read.
     #[error(transparent)]
     Plugins(#[from] PluginError),
+    /// The copies would take what the server itself needs.
+    #[error("{}: the copies need {needed} MiB and {MARGIN} besides, and {free} MiB are free", path.display())]
+    NoRoom {
+        /// The data folder.
+        path: PathBuf,
+        /// MiB.
+        needed: u64,
+        /// MiB.
+        free: u64,
+    },
 }
+
+/// MiB that are left to the server that goes on writing meanwhile.
+const MARGIN: u64 = 64;
 
 /// Copies of everything, until dropped.
 pub struct Copies {
@@ -58,6 +71,7 @@ impl Copies {
     /// The disk's, or the database's; nothing is left.
     pub async fn make(data: &Path, database: &Database, keys: bool) -> Result<Self, BackupError> {
         remove_leftovers(data);
+        refuse_without_room(data).map_err(|error| BackupError::File { path: data.to_owned(), error })??;
         let made_at = clock::now().0;
         let folder = tempfile::Builder::new().prefix(ASIDE).tempdir_in(data);
         let folder = folder.map_err(|error| BackupError::File { path: data.to_owned(), error })?;
@@ -126,6 +140,33 @@ impl Write for Pieces {
     }
 }
 
+/// A disk that a backup fills refuses the server's own writes. Logs of databases are in their copies as far as they are
+/// not in the files yet, which the margin covers.
+fn refuse_without_room(data: &Path) -> io::Result<Result<(), BackupError>> {
+    let mut bytes = 0;
+    for folder in [data.to_owned(), data.join("plugins"), data.join(COMPONENTS)] {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let copied = ![".db-wal", ".db-shm"].iter().any(|end| name.to_string_lossy().ends_with(end));
+            // One that is removed meanwhile has no size.
+            if let Ok(about) = entry.metadata()
+                && about.is_file()
+                && copied
+            {
+                bytes += about.len();
+            }
+        }
+    }
+    let disk = rustix::fs::statvfs(data)?;
+    let (needed, free) = (bytes >> 20, disk.f_bavail.saturating_mul(disk.f_frsize) >> 20);
+    if free >= needed + MARGIN {
+        return Ok(Ok(()));
+    }
+    Ok(Err(BackupError::NoRoom { path: data.to_owned(), needed, free }))
+}
+
 fn remove_leftovers(data: &Path) {
     let Ok(entries) = fs::read_dir(data) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(ASIDE)) {
@@ -143,13 +184,31 @@ fn copy_files(from: &Path, to: &Path, keys: bool) -> Result<(), BackupError> {
     for attempt in 1.. {
         copy_activations(from, to)?;
         let record = Record::read(&to.join(ACTIVATIONS))?;
-        let there = |digest: &Digest| to.join(COMPONENTS).join(format!("{digest}.wasm")).exists();
-        if attempt == 3 || record.digests().iter().all(there) {
+        let file = |digest: &Digest| Path::new(COMPONENTS).join(format!("{digest}.wasm"));
+        let missing = |digest: &&Digest| !to.join(file(digest)).exists();
+        let (all, serving) = (record.digests(), record.serving());
+        if !all.iter().any(|digest| missing(&digest)) {
             break;
         }
+        if attempt < ATTEMPTS {
+            continue;
+        }
+        if let Some(digest) = serving.iter().find(missing) {
+            let why = "it is missing, and activations.json names it as what serves";
+            let error = io::Error::new(io::ErrorKind::NotFound, why);
+            return Err(BackupError::File { path: from.join(file(digest)), error });
+        }
+        // The server starts without it, and warns of it, too.
+        for digest in all.iter().filter(missing) {
+            tracing::warn!(file = %file(digest).display(), "missing; a plugin cannot be gone back to");
+        }
+        break;
     }
     Ok(())
 }
+
+/// Copies of the record until one is of the same moment as the components beside it.
+const ATTEMPTS: u32 = 3;
 
 fn copy_activations(from: &Path, to: &Path) -> Result<(), BackupError> {
     let _ = fs::remove_file(to.join(ACTIVATIONS));

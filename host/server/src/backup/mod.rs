@@ -23,7 +23,7 @@ const MANIFEST: &str = "backup.json";
 const DATABASE: &str = "postern.db";
 
 /// Bytes of the longest manifest that is read.
-const MAX_MANIFEST: u64 = 16 << 20;
+pub const MAX_MANIFEST: u64 = 16 << 20;
 
 /// What an archive holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,8 +12,12 @@ use std::{
 use anyhow::{Context, bail};
 use postern_store::Database;
 
-use super::{DATABASE, Manifest, Packed, Summing};
-use crate::{config::Config, datadir::DataDir, plugins::Record};
+use super::{DATABASE, KEYS, Manifest, Packed, Summing};
+use crate::{
+    config::Config,
+    datadir::{DataDir, folder_of},
+    plugins::Record,
+};
 
 /// Restores an archive into the data folder that a config names.
 ///
@@ -49,12 +53,14 @@ pub fn run(archive: &Path, config: &Config) -> anyhow::Result<Manifest> {
         places.insert(entry.path(), data.path().join(entry.file_name()));
     }
     if let Some(place) = database {
-        places.insert(restored, place);
+        places.insert(restored.clone(), place);
     }
-    for (from, to) in &places {
+    // The keys and the database first, for a server that finds the rest without them would make new ones.
+    let (first, rest): (Vec<_>, Vec<_>) =
+        places.iter().partition(|(from, _)| **from == restored || KEYS.iter().any(|key| from.ends_with(key)));
+    for (from, to) in first.into_iter().chain(rest) {
         put(from, to).with_context(|| to.display().to_string())?;
     }
-    File::open(data.path())?.sync_all()?;
     Ok(manifest)
 }
 
@@ -84,10 +90,18 @@ fn refuse_what_is_in_use(config: &Config, database: Option<&Path>) -> anyhow::Re
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(e).with_context(|| config.data.display().to_string()),
     }
-    match database {
-        Some(file) if file.exists() => bail!("{}: the database is there already", file.display()),
-        _ => Ok(()),
+    // What SQLite keeps beside a file is part of it: a log that was left there would be played into what is restored.
+    let beside = |suffix| database.map(|file| beside(file, suffix));
+    match ["", "-wal", "-shm", "-journal"].into_iter().filter_map(beside).find(|file| file.exists()) {
+        Some(file) => bail!("{}: of the database's files, this is there already", file.display()),
+        None => Ok(()),
     }
+}
+
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Writes the files of an archive below a folder, mode 0600; all that the manifest has, as it has them, and no other.
@@ -126,14 +140,38 @@ fn unpack(archive: &Path, manifest: &Manifest, to: &Path) -> anyhow::Result<()> 
     }
 }
 
-/// Moves what was checked to its place; the database may be on another disk.
+/// Moves what was checked to its place, whole or not at all; the database may be on another disk.
 fn put(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
-        Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {
-            let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(to)?;
-            io::copy(&mut File::open(from)?, &mut file)?;
-            file.sync_all()
-        }
-        done => done,
+        Err(e) if e.kind() == io::ErrorKind::CrossesDevices => copy_whole(from, to)?,
+        done => done?,
+    }
+    File::open(folder_of(to))?.sync_all()
+}
+
+fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
+    let mut file = tempfile::Builder::new().prefix(".restore-").tempfile_in(folder_of(to))?;
+    io::copy(&mut File::open(from)?, &mut file)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(to).map(drop).map_err(|e| e.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_to_another_disk_is_whole_and_over_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::write(&from, "all of it").unwrap();
+        copy_whole(&from, &to).unwrap();
+        assert_eq!(fs::read(&to).unwrap(), b"all of it");
+        assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
+        let refused = copy_whole(&from, &to).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is left");
     }
 }

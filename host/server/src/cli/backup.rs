@@ -7,20 +7,23 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde_json::json;
 
 use super::{client::AdminClient, print};
 use crate::{
-    backup::{Manifest, restore},
+    backup::{MAX_MANIFEST, Manifest, restore},
     config::Config,
+    signals::Stop,
 };
 
 /// Has a server send a backup, and writes it, mode 0600, whole or not at all; `-` is stdout.
 pub(super) async fn make(client: &AdminClient, file: &Path, with_keys: bool) -> anyhow::Result<()> {
     let what = if with_keys { "/v1/backup?keys=true" } else { "/v1/backup" };
     if file == Path::new("-") {
-        return client.download(what, &mut io::stdout().lock()).await;
+        let mut out = Beginning { of: io::stdout().lock(), kept: Vec::new() };
+        client.download(what, &mut out).await?;
+        return Manifest::read(&*out.kept).map(warn_of_postgres).map(drop).context("what was sent");
     }
     let named = || file.display().to_string();
     if file.symlink_metadata().is_ok() {
@@ -29,8 +32,9 @@ pub(super) async fn make(client: &AdminClient, file: &Path, with_keys: bool) -> 
     let mut beside = file.as_os_str().to_owned();
     beside.push(".part");
     let beside = Path::new(&beside);
+    let mut stop = Stop::catch().context("signals")?;
     let mut part = OpenOptions::new().create_new(true).write(true).mode(0o600).open(beside);
-    let part = part.as_mut().map_err(|e| anyhow::anyhow!("{}: {e}", beside.display()))?;
+    let part = part.as_mut().map_err(|e| anyhow!("{}: {e}", beside.display()))?;
     let written = async {
         client.download(what, part).await?;
         part.sync_all().with_context(named)?;
@@ -39,13 +43,42 @@ pub(super) async fn make(client: &AdminClient, file: &Path, with_keys: bool) -> 
         fs::hard_link(beside, file).with_context(named)?;
         anyhow::Ok(manifest)
     };
-    let written = written.await;
+    let written = tokio::select! {
+        written = written => written,
+        () = stop.wanted() => Err(anyhow!("{}: not written, for a signal came", named())),
+    };
     fs::remove_file(beside).with_context(|| beside.display().to_string())?;
-    let manifest = written?;
+    let manifest = warn_of_postgres(written?);
+    told(client.json, "written", file, &manifest)
+}
+
+/// The manifest comes first in an archive, behind a header of its own.
+const BEGINNING: usize = MAX_MANIFEST as usize + 512;
+
+/// Keeps the beginning of what goes through.
+struct Beginning<W> {
+    of: W,
+    kept: Vec<u8>,
+}
+
+impl<W: Write> Write for Beginning<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.of.write(bytes)?;
+        let room = BEGINNING - self.kept.len();
+        self.kept.extend(bytes.iter().take(written.min(room)));
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.of.flush()
+    }
+}
+
+fn warn_of_postgres(manifest: Manifest) -> Manifest {
     if !manifest.databases {
         eprintln!("{ON_POSTGRES}");
     }
-    told(client.json, "written", file, &manifest)
+    manifest
 }
 
 const ON_POSTGRES: &str = "The databases are on PostgreSQL and not in this file: take them with pg_dump, all schemas in one \

@@ -111,6 +111,12 @@ impl Record {
         self.roles.entry(role).or_insert(Served { active: None, previous: None, canary: None })
     }
 
+    /// The components that it names as what serves.
+    pub fn serving(&self) -> BTreeSet<Digest> {
+        let active = self.roles.values().filter_map(|served| served.active.as_ref());
+        active.map(|pinned| pinned.digest.clone()).collect()
+    }
+
     /// All components that it names.
     pub fn digests(&self) -> BTreeSet<Digest> {
         let of = |served: &Served| {
