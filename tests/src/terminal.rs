@@ -93,6 +93,13 @@ impl Requester {
         accepted["id"].as_str().expect("an id").to_owned()
     }
 
+    /// `DELETE /v1/commands/{id}`.
+    pub async fn take_back(&self, id: &str) -> Result<(), ApiError> {
+        let (api, token) = (self.api.clone(), self.device.state.login().token.clone());
+        let path = format!("/v1/commands/{id}");
+        tokio::task::spawn_blocking(move || api.delete(&token, &path)).await.unwrap()
+    }
+
     /// `GET /v1/commands/{id}`.
     pub async fn find(&self, id: &str) -> Result<Value, ApiError> {
         let (api, token) = (self.api.clone(), self.device.state.login().token.clone());

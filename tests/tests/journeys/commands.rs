@@ -217,6 +217,37 @@ async fn b13_what_was_sent_is_not_told_as_expired() {
 }
 
 #[tokio::test]
+async fn b2_a_command_is_taken_back_until_it_is_sent() {
+    let (postern, phone, mut car) = stage(|_| {}).await;
+    let other = postern.requester("bob", &["car-1"]).await;
+    let unlock = phone.ask_for("car-1", "unlock").await;
+    let stop = phone.ask_for("car-1", "stop").await;
+    let refused = other.take_back(&unlock).await.unwrap_err();
+    assert!(matches!(refused, phone::ApiError::Refused { status: 404, .. }), "{refused}");
+    phone.take_back(&unlock).await.unwrap();
+    phone.take_back(&unlock).await.expect("it is as it was wanted");
+    assert_eq!(phone.find(&unlock).await.unwrap()["state"], "cancelled");
+    let told = postern.done(&["command", "cancel", &stop]).await;
+    assert!(told.contains("cancelled"), "{told}");
+    becomes(&phone, &stop, "cancelled").await;
+    let audit = std::fs::read_to_string(postern.data().join("audit.log")).unwrap();
+    assert!(audit.contains("command.cancel") && audit.contains(&stop), "{audit}");
+
+    // Neither comes to the terminal; what has, is taken back no more.
+    let lock = phone.ask_for("car-1", "lock").await;
+    let mut link = car.drive(&postern, "tls").await;
+    link.query().await;
+    assert_eq!(link.command().await.id, lock);
+    let refused = phone.take_back(&lock).await.unwrap_err();
+    assert!(matches!(refused, phone::ApiError::Refused { status: 409, .. }), "{refused}");
+    let output = postern.cli(&["command", "cancel", &lock]).await;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && told.contains("it is sent already"), "{told}");
+    assert_eq!(link.report(car.result("tls", &lock, DONE, "")).await, ReasonCode::Success);
+    becomes(&phone, &lock, "done").await;
+}
+
+#[tokio::test]
 async fn b2_one_key_names_one_command() {
     let (_postern, phone, _car) = stage(|_| {}).await;
     let asked = |body: &str| json!({ "terminal": "car-1", "class": "info", "body": body, "key": "k" });

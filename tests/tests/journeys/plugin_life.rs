@@ -89,6 +89,8 @@ async fn c2_a_canary_serves_its_part_until_it_is_promoted_and_rolled_back() {
     let told = postern.done(&["plugin", "activate", "rogue-classify", "--canary", "user:al*"]).await;
     assert!(told.contains("for user:al*"), "{told}");
     assert_eq!(states(&postern, "rogue-classify").await, ["canary"]);
+    let generation = "postern_plugin_generation";
+    assert!(postern.metric(generation, "canary").await > 0.0);
     assert_eq!(told_to_bob(&mut alice, &mut bob, "1").await, "phone alice");
     assert_eq!(told_to_bob(&mut carol, &mut bob, "2").await, "hello", "not her part");
 
@@ -96,6 +98,9 @@ async fn c2_a_canary_serves_its_part_until_it_is_promoted_and_rolled_back() {
     assert_eq!(told_to_bob(&mut carol, &mut bob, "3").await, "phone carol");
     assert_eq!(states(&postern, CLASSIFY).await, ["previous"]);
     postern.done(&["plugin", "rollback", "rogue-classify"]).await;
+    // What has gone holds nothing.
+    assert_eq!(postern.metric(generation, "canary").await, 0.0);
+    assert_eq!(postern.metric(generation, "rogue-classify").await, 0.0);
     assert_eq!(told_to_bob(&mut alice, &mut bob, "4").await, "hello");
     assert_eq!(bob.messages_so_far().await, []);
     let told = refused(&postern, &["plugin", "rollback", CLASSIFY]).await;

@@ -1,15 +1,20 @@
 //! `postern command …`.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, Query, State},
 };
 use serde::Deserialize;
 
-use super::Ctx;
+use super::{Ctx, acts::act};
 use crate::{
-    command::ask::CommandView,
-    login::{Kind, Problem},
+    command::{
+        ask::CommandView,
+        cancel::{By, CancelCommand},
+    },
+    control::ask::ask,
+    listen::http::Peer,
+    login::{Kind, Problem, cancelled},
 };
 
 /// Commands that are listed when the operator does not say, and at most.
@@ -49,4 +54,17 @@ pub(super) async fn show(
     let found = ctx.admin.commands.get(&id).await.map_err(|e| unavailable(&e))?;
     let none = || Problem::detailed(Kind::NotFound, format!("no command {id:?}"));
     found.map(|row| Json(shown(CommandView::from(&row)))).ok_or_else(none)
+}
+
+pub(super) async fn cancel(
+    State(ctx): State<Ctx>,
+    Extension(peer): Extension<Peer>,
+    Path(id): Path<String>,
+) -> Result<Json<CommandView>, Problem> {
+    let (work, target) = (ctx.clone(), id.clone());
+    act(&ctx, peer, "command.cancel", &target, "", async move {
+        let outcome = ask(&work.admin.bus, &CancelCommand { by: By::Operator, id }).await?;
+        cancelled(outcome).map(|Json(view)| Json(shown(view)))
+    })
+    .await
 }

@@ -47,6 +47,11 @@ const OF_PART: &[(&str, &[&str])] = &[("role", &[]), ("plugin", &[]), ("part", &
 
 /// All of them, in the order of the page.
 pub const METRICS: &[Metric] = &[
+    metric(
+        "postern_ready",
+        Gauge,
+        "Whether /readyz says yes: database, bus, a plugin in every role, and no stop; 0 or 1",
+    ),
     metric("postern_clients_connected", Gauge, "MQTT clients that are connected"),
     metric("postern_sessions", Gauge, "Sessions, connected or kept for their clients"),
     metric("postern_subscriptions", Gauge, "Subscriptions of all sessions"),
@@ -177,8 +182,11 @@ pub const METRICS: &[Metric] = &[
     labelled(
         "postern_commands_total",
         Counter,
-        &[("state", &["accepted", "waiting", "sent", "acknowledged", "done", "failed", "unknown"])],
-        "Commands to terminals that came to a state: accepted from a requester, or reported by the terminal",
+        &[(
+            "state",
+            &["accepted", "waiting", "sent", "acknowledged", "done", "failed", "unknown", "cancelled"],
+        )],
+        "Commands to terminals that came to a state: accepted from a requester, reported by the terminal, or taken back",
     ),
     metric("postern_command_refused_total", Counter, "Reports of terminals that fit no command of theirs"),
     labelled(

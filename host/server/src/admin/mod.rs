@@ -20,7 +20,7 @@ mod unix;
 mod users;
 pub mod wire;
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -28,6 +28,7 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     routing::{MethodRouter, get, post, put},
 };
+use parking_lot::Mutex;
 use postern_broker::Broker;
 use postern_bus::Bus;
 use postern_guest::{MAX_COMPONENT_MIB, Slots};
@@ -89,6 +90,8 @@ struct Shared {
     since: Instant,
     /// Held while a backup is made and sent.
     backup: Arc<tokio::sync::Mutex<()>>,
+    /// Of which plugins /metrics has told what they hold.
+    weighed: Mutex<HashSet<status::PluginLabels>>,
 }
 
 type Ctx = Arc<Shared>;
@@ -104,7 +107,8 @@ pub struct Routers {
 /// The two routers of a node. The connection's [`crate::listen::http::Peer`] must be among the
 /// extensions.
 pub fn routers(admin: Admin) -> Routers {
-    let ctx = Arc::new(Shared { admin, since: Instant::now(), backup: Arc::default() });
+    let ctx =
+        Arc::new(Shared { admin, since: Instant::now(), backup: Arc::default(), weighed: Mutex::default() });
     let probes = || {
         Router::new()
             .route("/healthz", get(status::healthz))
@@ -138,7 +142,7 @@ pub fn routers(admin: Admin) -> Routers {
         .route("/v1/clients/show", post(clients::show))
         .route("/v1/clients/kick", post(clients::kick))
         .route("/v1/commands", get(commands::list))
-        .route("/v1/commands/{id}", get(commands::show))
+        .route("/v1/commands/{id}", get(commands::show).delete(commands::cancel))
         .route("/v1/users", get(users::list))
         .route("/v1/users/{user}", put(users::put).patch(users::patch).delete(users::remove))
         .route("/v1/partners", put(users::partner))

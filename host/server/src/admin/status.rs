@@ -1,6 +1,6 @@
 //! How the server is: `postern status`, and what probes and Prometheus ask.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use axum::{
     Json,
@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use postern_broker::Stats;
-use postern_guest::{Part, Role, SlotState, Slots};
+use postern_guest::{Part, Role, SlotInfo, SlotState, Slots};
 use serde_json::json;
 
 use super::{
@@ -72,28 +72,40 @@ pub(super) async fn metrics(State(ctx): State<Ctx>) -> impl IntoResponse {
     if let Some(broker) = &ctx.admin.broker {
         count(broker.stats());
     }
+    ::metrics::gauge!("postern_ready").set(f64::from(u8::from(missing(&ctx).await.is_empty())));
     ctx.admin.slots.show();
-    weigh(&ctx.admin.slots);
+    weigh(&ctx.admin.slots, &mut ctx.weighed.lock());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], super::metrics::page())
 }
 
-/// What plugins hold now.
-fn weigh(slots: &Slots) {
+/// Role, plugin and part.
+pub(super) type PluginLabels = [(&'static str, String); 3];
+
+/// What a plugin holds.
+const WEIGHTS: [(&str, fn(&SlotInfo) -> f64); 6] = [
+    ("postern_plugin_generation", |info| info.plugin.generation() as f64),
+    ("postern_plugin_instances", |info| f64::from(info.instances)),
+    ("postern_plugin_idle_instances", |info| f64::from(info.idle_instances)),
+    ("postern_plugin_queue", |info| f64::from(info.stats.queue)),
+    ("postern_plugin_memory_bytes", |info| info.plugin.memory_bytes() as f64),
+    ("postern_plugin_peak_memory_bytes", |info| info.plugin.peak_memory_bytes() as f64),
+];
+
+/// What plugins hold now; one that has gone since the last look holds nothing.
+fn weigh(slots: &Slots, weighed: &mut HashSet<PluginLabels>) {
+    let mut gone = std::mem::take(weighed);
     for info in Role::ALL.into_iter().flat_map(|role| slots.infos(role)) {
         let name = info.plugin.name().to_owned();
         let part = if info.part == Part::Main { "all" } else { "canary" };
         let labels = [("role", info.role.name().to_owned()), ("plugin", name), ("part", part.to_owned())];
-        let gauges = [
-            ("postern_plugin_generation", info.plugin.generation() as f64),
-            ("postern_plugin_instances", f64::from(info.instances)),
-            ("postern_plugin_idle_instances", f64::from(info.idle_instances)),
-            ("postern_plugin_queue", f64::from(info.stats.queue)),
-            ("postern_plugin_memory_bytes", info.plugin.memory_bytes() as f64),
-            ("postern_plugin_peak_memory_bytes", info.plugin.peak_memory_bytes() as f64),
-        ];
-        for (name, value) in gauges {
-            ::metrics::gauge!(name, &labels).set(value);
+        for (name, weight) in WEIGHTS {
+            ::metrics::gauge!(name, &labels).set(weight(&info));
         }
+        gone.remove(&labels);
+        weighed.insert(labels);
+    }
+    for (labels, (name, _)) in gone.iter().flat_map(|labels| WEIGHTS.iter().map(move |it| (labels, it))) {
+        ::metrics::gauge!(*name, labels).set(0.0);
     }
 }
 

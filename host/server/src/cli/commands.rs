@@ -1,6 +1,7 @@
 //! `postern command …`: commands to terminals, without what they say.
 
 use clap::Subcommand;
+use hyper::Method;
 
 use super::{client::AdminClient, print};
 use crate::{admin::path_segment, command::ask::CommandView};
@@ -21,6 +22,11 @@ pub(super) enum CommandVerb {
         /// Its id
         id: String,
     },
+    /// Take a command back that has not been sent
+    Cancel {
+        /// Its id
+        id: String,
+    },
 }
 
 impl CommandVerb {
@@ -36,6 +42,11 @@ impl CommandVerb {
             CommandVerb::Show { id } => {
                 let found: CommandView = server.get(&format!("/v1/commands/{}", path_segment(&id))).await?;
                 if server.json { print::json(&found) } else { table(&[found]) }
+            }
+            CommandVerb::Cancel { id } => {
+                let path = format!("/v1/commands/{}", path_segment(&id));
+                let taken: CommandView = server.ask(Method::DELETE, &path, None::<&()>).await?;
+                if server.json { print::json(&taken) } else { table(&[taken]) }
             }
         }
     }

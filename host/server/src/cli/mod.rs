@@ -61,7 +61,7 @@ struct Options {
 enum Verb {
     /// Run the server until SIGTERM or SIGINT
     Serve {
-        /// Say all that would keep it from starting, and end; nothing listens, no data is touched
+        /// Say what would keep it from starting, all at once, and end; nothing listens, no data is touched
         #[arg(long)]
         check: bool,
     },

@@ -8,7 +8,7 @@ use postern_bus::BusError;
 use serde::{Deserialize, Serialize};
 
 pub use super::told::CommandView;
-use super::{Commands, accept::NewCommand, serve::Waits};
+use super::{Commands, accept::NewCommand, cancel::CancelCommand, serve::Waits};
 use crate::{
     control::{
         ask::answer,
@@ -148,6 +148,12 @@ impl Commands {
                 let found = found.map_err(|e| Denied::Unavailable { detail: e.to_string() })?;
                 Ok(found.filter(|it| it.requester == requester).map(|it| CommandView::from(&it)))
             }
+        })
+        .await?;
+        let this = self.clone();
+        answer::<CancelCommand, _, _>(&self.bus, tasks, move |wish| {
+            let this = this.clone();
+            async move { this.cancel(wish).await }
         })
         .await?;
         let mut waits = self.bus.subscribe(Waits::SUBJECT).await?;

@@ -16,20 +16,31 @@ use tracing::warn;
 use super::{Commands, crash, format::Command, links::Terminal, state::State};
 use crate::clock;
 
+/// What became of a command on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivered {
+    /// It is written to the link.
+    Written,
+    /// It ended meanwhile: taken back, or expired.
+    Ended,
+    /// It was not taken: to be tried again, and those behind it after it.
+    NotNow,
+}
+
 impl Commands {
     /// Writes a command to the terminal's link, and to no other: whatever link comes after it gets
-    /// nothing of it. False when it was not taken, to be tried again.
+    /// nothing of it.
     pub(super) async fn deliver(
         &self,
         terminal: &Terminal,
         command: &CommandRow,
         must_encrypt: bool,
-    ) -> bool {
+    ) -> Delivered {
         step("command.deliver", self.deliver_now(terminal, command, must_encrypt)).await
     }
 
-    async fn deliver_now(&self, terminal: &Terminal, command: &CommandRow, must_encrypt: bool) -> bool {
-        let Some(key) = self.key_of(terminal).await else { return false };
+    async fn deliver_now(&self, terminal: &Terminal, command: &CommandRow, must_encrypt: bool) -> Delivered {
+        let Some(key) = self.key_of(terminal).await else { return Delivered::NotNow };
         let bytes = Command {
             terminal: &terminal.user,
             transport: terminal.transport,
@@ -43,28 +54,28 @@ impl Commands {
         .authenticated(&key);
         crash::point("command.marking");
         // Marked first: what was sent and not marked would be told as if it still waited.
-        if !self.mark(command).await {
-            return false;
+        if let Some(not) = self.mark(command).await {
+            return not;
         }
         let sent = self.to_link(terminal, format!("cmd/{}/do", terminal.user), bytes);
         crash::point("command.sent");
-        sent
+        if sent { Delivered::Written } else { Delivered::NotNow }
     }
 
-    /// Marks a command as sent. False when that is not on disk, or it has ended meanwhile.
-    async fn mark(&self, command: &CommandRow) -> bool {
+    /// Marks a command as sent; gives why it is not.
+    async fn mark(&self, command: &CommandRow) -> Option<Delivered> {
         if !State::Sent.after().contains(&&*command.state) {
-            return true; // sent before
+            return None; // sent before
         }
         match self.advance(command, State::Sent, &[]).await {
             Ok(Some(changed)) => {
                 self.tasks.spawn(follow(self.tell(&changed)));
-                true
+                None
             }
-            Ok(None) => false,
+            Ok(None) => Some(Delivered::Ended),
             Err(e) => {
                 warn!(error = %e, command = command.id, "commands");
-                false
+                Some(Delivered::NotNow)
             }
         }
     }

@@ -5,13 +5,14 @@
 //! terminal, on the link that it has now → [`deliver`] (checked again, authenticated, written) or
 //! [`instruct`] (signed: come in through TLS) → [`query`] after its reconnect → [`serve`] again →
 //! [`result`] → [`told`]: the requester hears of every step. [`idle`]: nothing came for a while, so it
-//! is told to go back.
+//! is told to go back. [`cancel`]: taken back before it was sent.
 //!
 //! The state of a command is in the store and nowhere else: a node that is killed takes up there.
 
 pub mod accept;
 mod account;
 pub mod ask;
+pub mod cancel;
 mod crash;
 mod decide;
 mod deliver;

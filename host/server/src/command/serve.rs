@@ -9,7 +9,7 @@ use postern_trace::{Work, step};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::{Commands, RETRY, decide::Way, links::Terminal, state::State};
+use super::{Commands, RETRY, decide::Way, deliver::Delivered, links::Terminal, state::State};
 use crate::clock;
 
 /// Told to all nodes: something waits for a terminal.
@@ -96,14 +96,17 @@ impl Commands {
                 continue;
             }
             match self.way(command, Some(terminal.transport), &secure, now) {
-                Way::Now { must_encrypt } => {
-                    if !self.deliver(terminal, command, must_encrypt).await {
+                Way::Now { must_encrypt } => match self.deliver(terminal, command, must_encrypt).await {
+                    Delivered::Written => {
+                        sent.insert(command.id.clone());
+                        secured |= must_encrypt;
+                    }
+                    Delivered::Ended => {}
+                    Delivered::NotNow => {
                         stuck = true;
                         break;
                     }
-                    sent.insert(command.id.clone());
-                    secured |= must_encrypt;
-                }
+                },
                 Way::OnTls => {
                     if !command.needs_tls && self.store.needs_tls(&command.id).await.is_err() {
                         stuck = true; // its result would go out on plain

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! accepted ─► waiting ─► sent ─► acknowledged ─► done | failed | unknown
-//!     └──────────┴─► expired, failed
+//!     └──────────┴─► expired, failed, cancelled
 //! ```
 //!
 //! Each may be left out on the way. What was sent ends by the terminal's word, which may be `expired`; a day
@@ -27,6 +27,8 @@ pub enum State {
     Unknown,
     /// Its time was over before it was executed.
     Expired,
+    /// Taken back before it was sent.
+    Cancelled,
 }
 
 /// Those that something follows, in their order.
@@ -44,6 +46,7 @@ impl State {
             State::Failed => "failed",
             State::Unknown => "unknown",
             State::Expired => "expired",
+            State::Cancelled => "cancelled",
         }
     }
 
@@ -54,7 +57,9 @@ impl State {
 
     /// The states that it may follow.
     pub fn after(self) -> Vec<&'static str> {
-        let before = OPEN.iter().position(|open| *open == self).unwrap_or(OPEN.len());
+        // What was sent is not taken back.
+        let next = if self == State::Cancelled { State::Sent } else { self };
+        let before = OPEN.iter().position(|open| *open == next).unwrap_or(OPEN.len());
         OPEN.iter().take(before).map(|state| state.name()).collect()
     }
 }
@@ -68,7 +73,8 @@ mod tests {
         assert_eq!(State::Waiting.after(), ["accepted"]);
         assert_eq!(State::Acknowledged.after(), ["accepted", "waiting", "sent"]);
         assert_eq!(State::Done.after(), ["accepted", "waiting", "sent", "acknowledged"]);
+        assert_eq!(State::Cancelled.after(), ["accepted", "waiting"]);
         assert!(State::Accepted.after().is_empty());
-        assert!(State::Expired.is_end() && !State::Acknowledged.is_end());
+        assert!(State::Expired.is_end() && State::Cancelled.is_end() && !State::Acknowledged.is_end());
     }
 }

@@ -28,7 +28,7 @@ pub struct CommandView {
     pub key: String,
     /// Such as `remote-control`.
     pub class: String,
-    /// `accepted`, `waiting`, `sent`, `acknowledged`, `done`, `failed`, `unknown` or `expired`.
+    /// `accepted`, `waiting`, `sent`, `acknowledged`, `done`, `failed`, `unknown`, `expired` or `cancelled`.
     pub state: String,
     /// Whether it travels on TLS only.
     pub needs_tls: bool,

@@ -130,7 +130,8 @@ pub(super) struct RawWebSocket {
 pub(super) struct RawPlugins {
     /// Folder where NAME.wasm are. It is watched: what appears in it is tried and listed as a candidate.
     pub dir: PathBuf,
-    /// Folder of the plugins that came with the program: taken for a name that `dir` has not. It is not watched.
+    /// Folder of the plugins that came with the program: taken for a name that `dir` has not. It is watched, too: what
+    /// changes there while the server runs is a candidate, and what serves goes on to serve until that is activated.
     #[schemars(extend("x-default" = "none"))]
     pub defaults: Option<PathBuf>,
 }

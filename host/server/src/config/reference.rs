@@ -29,8 +29,8 @@ const HEAD: &str = "\
 environment, by the variable that stands beside it, which wins over the file; lists are separated by commas there. Unknown
 keys and unknown `POSTERN_` variables are errors. An empty file is a config, but then nothing is listened on.
 
-- `postern serve --check --config FILE` tells all that would keep a server from starting: config, policy, certificate,
-  database file, and the plugins, which are loaded aside. Nothing listens and no data is touched.
+- `postern serve --check --config FILE` tells what would keep a server from starting, all at once: config, policy,
+  certificate, database file, and the plugins, which are loaded aside. Nothing listens and no data is touched.
 - `postern config show --config FILE` prints what holds, and where each value comes from.
 - examples/postern.toml is a file to begin with.
 

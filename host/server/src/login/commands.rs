@@ -1,4 +1,5 @@
-//! `POST /v1/commands`, `GET /v1/commands/{id}`: a phone asks for a command, and how it stands (B2).
+//! `POST /v1/commands`, `GET` and `DELETE /v1/commands/{id}`: a phone asks for a command, how it stands, and that
+//! it be taken back (B2).
 
 use axum::{
     Json,
@@ -14,6 +15,7 @@ use crate::{
     command::{
         accept::NewCommand,
         ask::{AskCommand, CommandView, FindCommand},
+        cancel::{By, CancelCommand, Cancelled},
     },
     control::{ask::ask, wire::Denied},
 };
@@ -53,4 +55,24 @@ pub(super) async fn find(
 ) -> Result<Json<CommandView>, Problem> {
     let found = ask(&ctx.bus, &FindCommand { requester: holder.profile.user, id }).await?;
     found.map(Json).ok_or_else(|| Kind::NotFound.into())
+}
+
+/// `DELETE /v1/commands/{id}`: one's own only, and not what was sent already.
+pub(super) async fn cancel(
+    State(ctx): State<Ctx>,
+    Bearer(holder): Bearer,
+    Path(id): Path<String>,
+) -> Result<Json<CommandView>, Problem> {
+    cancelled(ask(&ctx.bus, &CancelCommand { by: By::Requester(holder.profile.user), id }).await?)
+}
+
+/// The answer to who wants a command taken back.
+pub fn cancelled(outcome: Cancelled) -> Result<Json<CommandView>, Problem> {
+    match outcome {
+        Cancelled::Done(command) => Ok(Json(command)),
+        Cancelled::TooLate(command) => {
+            Err(Problem::detailed(Kind::Conflict, format!("it is {} already", command.state)))
+        }
+        Cancelled::NoSuch => Err(Problem::detailed(Kind::NotFound, "no such command")),
+    }
 }

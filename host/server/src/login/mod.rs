@@ -43,6 +43,7 @@ use tower::{
 };
 
 pub use by_key::KeyLogins;
+pub use commands::cancelled;
 pub use extract::Body;
 pub use pace::neighbourhood;
 pub use problem::{Kind, Problem};
@@ -110,6 +111,7 @@ fn routes() -> Vec<Route> {
         ("put", "/v1/messages/read", put(api::mark_read)),
         ("post", "/v1/commands", post(commands::ask_for)),
         ("get", "/v1/commands/{id}", get(commands::find)),
+        ("delete", "/v1/commands/{id}", delete(commands::cancel)),
         ("post", "/v1/token", post(api::renew)),
         ("delete", "/v1/token", delete(api::logout)),
         ("get", "/v1/openapi.json", get(openapi::document)),

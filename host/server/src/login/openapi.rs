@@ -125,7 +125,10 @@ fn paths() -> Value {
             "put": takes(operation("mark_read", "Mark a conversation as read; never moves back", ""), "Marker"),
         },
         "/v1/commands": { "post": ask_command() },
-        "/v1/commands/{id}": { "get": find_command() },
+        "/v1/commands/{id}": {
+            "get": of_command("find_command", "How a command of one's own stands"),
+            "delete": of_command("cancel_command", "Take a command of one's own back that has not been sent"),
+        },
         "/v1/token": {
             "post": operation("renew", "A new token, for the user as he is now; live links keep going", "Token"),
             "delete": operation("logout", "Make the token and its renewals invalid; links that use them end", ""),
@@ -148,11 +151,11 @@ fn ask_command() -> Value {
     ask
 }
 
-fn find_command() -> Value {
-    let mut find = operation("find_command", "How a command of one's own stands", "Command");
+fn of_command(name: &str, summary: &str) -> Value {
+    let mut of = operation(name, summary, "Command");
     let id = json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
-    with(&mut find, "parameters", json!([id]));
-    find
+    with(&mut of, "parameters", json!([id]));
+    of
 }
 
 /// An object whose fields are all there, unless listed in `optional`.
@@ -252,7 +255,7 @@ fn schemas() -> Value {
             "terminal": id, "requester": id, "key": text, "class": class,
             "state": {
                 "type": "string",
-                "enum": ["accepted", "waiting", "sent", "acknowledged", "done", "failed", "unknown", "expired"],
+                "enum": ["accepted", "waiting", "sent", "acknowledged", "done", "failed", "unknown", "expired", "cancelled"],
             },
             "needs_tls": { "type": "boolean" },
             "result": text, "result_base64": text,
