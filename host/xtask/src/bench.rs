@@ -28,7 +28,7 @@ pub(crate) mod report;
 mod running;
 mod section;
 mod site;
-mod spread;
+pub(crate) mod spread;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};

@@ -118,7 +118,7 @@ fn soak(root: &Path, options: &Options) -> Result<()> {
         }
         load.join().map_err(|_| anyhow!("the load panicked"))?
     })?;
-    let Operator { reloads, backs_up, done, .. } = operator;
+    let Operator { done, .. } = operator;
     let Ground { server, folder, before, .. } = ground;
     // The last to close copies the logs into the databases.
     server.stop()?;
@@ -127,8 +127,6 @@ fn soak(root: &Path, options: &Options) -> Result<()> {
         command: bench::command_line(),
         secs: options.secs,
         phones: options.phones,
-        reloads,
-        backs_up,
         answer,
         events: done,
         before,

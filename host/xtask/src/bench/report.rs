@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::spread::{median, middle};
+
 /// What a figure must reach, by its median.
 #[derive(Clone, Copy)]
 pub(super) enum Target {
@@ -31,19 +33,20 @@ impl Row {
 
     /// Name, unit, minimum, median, maximum, target, met.
     fn cells(&self) -> [String; 7] {
-        let middle = self.values.get(self.values.len() / 2);
-        let shown = |value: Option<&f64>| value.map_or_else(|| "–".to_owned(), |&value| number(value));
+        let middle = median(&self.values);
+        let shown = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number);
+        let (least, most) = (self.values.first().copied(), self.values.last().copied());
         let (target, met) = match (self.target, middle) {
-            (Some(Target::Below(bound)), Some(&value)) => {
+            (Some(Target::Below(bound)), Some(value)) => {
                 (format!("< {}", number(bound)), told(value < bound))
             }
-            (Some(Target::AtLeast(bound)), Some(&value)) => {
+            (Some(Target::AtLeast(bound)), Some(value)) => {
                 (format!("≥ {}", number(bound)), told(value >= bound))
             }
             _ => (String::new(), ""),
         };
-        let [min, median, max] = [shown(self.values.first()), shown(middle), shown(self.values.last())];
-        [self.name.clone(), self.unit.to_owned(), min, median, max, target, met.to_owned()]
+        let [least, middle, most] = [least, middle, most].map(shown);
+        [self.name.clone(), self.unit.to_owned(), least, middle, most, target, met.to_owned()]
     }
 }
 
@@ -103,7 +106,8 @@ impl Report {
             self.notes.push(format!("{name}: {} messages arrived more than once.", sum("/repeated")));
         }
         let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
-        let (server, own) = (middle(all("/server_cpu")), middle(all("/generator_cpu")));
+        let (server, own) =
+            (middle(all("/server_cpu")).unwrap_or(0.0), middle(all("/generator_cpu")).unwrap_or(0.0));
         if own > 0.9 {
             self.notes.push(format!(
                 "{name}: the generator's one thread was busy ({own:.2} cores): the server may do more."
@@ -214,11 +218,6 @@ pub(super) fn in_short(answer: &Value) -> String {
         of("/server_cpu"),
         of("/generator_cpu"),
     )
-}
-
-fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 fn told(met: bool) -> &'static str {

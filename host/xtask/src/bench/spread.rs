@@ -16,16 +16,25 @@ impl Spread {
         let mut values: Vec<f64> = values.collect();
         values.sort_unstable_by(f64::total_cmp);
         let (&min, &max) = (values.first()?, values.last()?);
-        // Of an even number: between the two in the middle.
-        let (low, high) = (values.get((values.len() - 1) / 2)?, values.get(values.len() / 2)?);
-        let median = f64::midpoint(*low, *high);
-        Some(Spread { min, median, max })
+        Some(Spread { min, median: median(&values)?, max })
     }
 
     /// Median, and in brackets minimum and maximum.
     pub(super) fn shown(self) -> String {
         format!("{} ({} – {})", number(self.median), number(self.min), number(self.max))
     }
+}
+
+/// The value in the middle; of an even number, between the two that are there.
+pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
+    let (low, high) = (sorted.get(sorted.len().checked_sub(1)? / 2)?, sorted.get(sorted.len() / 2)?);
+    Some(f64::midpoint(*low, *high))
+}
+
+/// The value in the middle.
+pub(crate) fn middle(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    median(&values)
 }
 
 #[cfg(test)]

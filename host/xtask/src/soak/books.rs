@@ -21,8 +21,6 @@ pub(crate) struct Outcome {
     pub(crate) command: String,
     pub(crate) secs: f64,
     pub(crate) phones: usize,
-    pub(crate) reloads: bool,
-    pub(crate) backs_up: bool,
     pub(crate) answer: Value,
     pub(crate) events: Vec<Event>,
     /// Bytes of each file of the data folder before the first and after the last start.
@@ -96,8 +94,6 @@ mod tests {
             command: String::new(),
             secs: 60.0,
             phones: 2,
-            reloads: false,
-            backs_up: false,
             answer: json!({
                 "counts": { "stored_sent": 10, "exact_sent": 5, "exact_came": 4, "exact_twice": 1, "faults": 2 },
                 "chat": { "acked": 10, "not_in_history": 3 },

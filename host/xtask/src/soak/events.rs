@@ -22,7 +22,7 @@ const SERVED: Duration = Duration::from_secs(15);
 pub(crate) enum Kind {
     /// A plugin was activated, promoted or taken back.
     Swap,
-    /// A new certificate; served from then on if the server can do that without a start.
+    /// A new certificate, served from then on.
     Certificate,
     /// A copy of the database while it is in use.
     Backup,
@@ -42,8 +42,6 @@ pub(crate) struct Event {
 pub(crate) struct Operator<'a> {
     ground: &'a Ground,
     errands: Generator,
-    pub(crate) reloads: bool,
-    pub(crate) backs_up: bool,
     plugin: Vec<u8>,
     swaps: usize,
     backups: usize,
@@ -56,29 +54,17 @@ pub(crate) struct Operator<'a> {
 impl<'a> Operator<'a> {
     /// The day's work, over so many seconds.
     pub(crate) fn new(ground: &'a Ground, errands: Generator, secs: f64) -> Result<Self> {
-        let (reloads, backs_up) = (ground.reloads(), ground.knows("backup"));
         let file = ground.folder.join("plugins").join(format!("{PLUGIN}.wasm"));
         let plugin = fs::read(&file).with_context(|| file.display().to_string())?;
         let every = |parts: f64| Duration::from_secs_f64(secs / parts);
         // Of an hour: each minute, each two, each seven and a half.
-        let mut due =
-            vec![(Kind::Swap, every(60.0), every(60.0)), (Kind::Certificate, every(30.0), every(40.0))];
-        if backs_up {
-            due.push((Kind::Backup, every(8.0), every(12.0)));
-        }
+        let due = vec![
+            (Kind::Swap, every(60.0), every(60.0)),
+            (Kind::Certificate, every(30.0), every(40.0)),
+            (Kind::Backup, every(8.0), every(12.0)),
+        ];
         let begun = Instant::now();
-        Ok(Operator {
-            ground,
-            errands,
-            reloads,
-            backs_up,
-            plugin,
-            swaps: 0,
-            backups: 0,
-            begun,
-            due,
-            done: vec![],
-        })
+        Ok(Operator { ground, errands, plugin, swaps: 0, backups: 0, begun, due, done: vec![] })
     }
 
     /// Does what is due.
@@ -138,9 +124,6 @@ impl<'a> Operator<'a> {
     fn renew(&mut self) -> Result<()> {
         let folder = self.ground.folder.join("tls");
         self.errands.ask(&json!({ "ask": "certificate", "folder": folder }))?;
-        if !self.reloads {
-            return Ok(());
-        }
         let id = self.ground.server.id().to_string();
         sh::output(Command::new("kill").args(["-HUP", &id]))?;
         for name in ["tls", "wss", "http"] {

@@ -4,6 +4,8 @@
 //! squares would follow both. The interval is Sen's, by ranks; neighbours in time resemble each other, so its
 //! variance is widened by what the residuals' lag-one autocorrelation says.
 
+use crate::bench::spread::median;
+
 /// A fitted line, and how sure it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Fit {
@@ -63,17 +65,6 @@ fn inflation(residuals: &[f64], middle: f64) -> f64 {
     }
     let r = (next / all).clamp(0.0, 0.95);
     (1.0 + r) / (1.0 - r)
-}
-
-fn median(sorted: &[f64]) -> Option<f64> {
-    let (low, high) = (sorted.get((sorted.len().checked_sub(1)?) / 2)?, sorted.get(sorted.len() / 2)?);
-    Some(f64::midpoint(*low, *high))
-}
-
-/// The value in the middle.
-pub(crate) fn middle(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    median(&values)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -55,7 +54,6 @@ const POLICY: &[(&str, &str)] = &[
 pub(crate) struct Ground {
     pub(crate) server: Server,
     pub(crate) folder: PathBuf,
-    program: PathBuf,
     /// Bytes of each file of the data folder before the start.
     pub(crate) before: BTreeMap<String, f64>,
 }
@@ -85,7 +83,7 @@ impl Ground {
         }))?;
         let before = samples::sizes(&folder.join("data"))?;
         let server = start()?;
-        Ok(Ground { server, folder, program, before })
+        Ok(Ground { server, folder, before })
     }
 
     /// The request for the load.
@@ -107,20 +105,6 @@ impl Ground {
     /// Where the generator writes its samples.
     pub(crate) fn lines(&self) -> PathBuf {
         self.folder.join("load.jsonl")
-    }
-
-    /// Whether the program has a handler for SIGHUP (proc(5), `SigCgt`): otherwise it would end.
-    pub(crate) fn reloads(&self) -> bool {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.server.id())).unwrap_or_default();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-        caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
-    }
-
-    /// Whether the program knows this verb.
-    pub(crate) fn knows(&self, verb: &str) -> bool {
-        let mut command = Command::new(&self.program);
-        command.args([verb, "--help"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
     }
 }
 

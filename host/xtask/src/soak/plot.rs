@@ -99,8 +99,9 @@ mod tests {
 
     #[test]
     fn each_series_has_its_points_its_fit_and_its_name() {
-        let points = (0..WINDOWS).map(|at| (at as f64 / WINDOWS as f64, 3.0)).collect();
-        let series = Series { key: "k", name: "a < b", unit: "ms", bound: Bound::Most(1.0), points };
+        let points: Vec<_> = (0..WINDOWS).map(|at| (at as f64 / WINDOWS as f64, 3.0)).collect();
+        let judged = points.clone();
+        let series = Series { key: "k", name: "a < b", unit: "ms", bound: Bound::Most(1.0), points, judged };
         let svg = plot("t", "ms", 60.0, &[&series]).unwrap();
         assert_eq!(svg.matches("<polyline").count(), 1);
         assert!(svg.contains("a &lt; b") && svg.contains("stroke-dasharray"));

@@ -32,6 +32,10 @@ pub(crate) struct Sample {
     pub(crate) sync_micros: f64,
     /// CPU seconds so far.
     pub(crate) cpu_secs: f64,
+    /// CPU seconds that the machine wanted so far, and another on the same hardware had (proc(5), steal).
+    pub(crate) stolen_secs: f64,
+    /// Bytes that the server has had written to disks so far.
+    pub(crate) written: f64,
     /// Bytes of each file of the data folder and of its plugins' folder, by name.
     pub(crate) data: BTreeMap<String, f64>,
     /// /metrics.
@@ -59,9 +63,19 @@ pub(crate) fn take(ground: &Ground, at: f64) -> Result<Sample> {
         files,
         sync_micros: sync_micros(&ground.folder)?,
         cpu_secs: ticks.sum::<Result<f64, _>>()? / TICKS_A_SECOND,
+        stolen_secs: field("/proc/stat", "cpu ", 7)? / TICKS_A_SECOND,
+        written: field(&format!("/proc/{id}/io"), "write_bytes:", 0)?,
         data: sizes(&ground.folder.join("data"))?,
         metrics: metrics(ground.server.address("health")?)?,
     })
+}
+
+/// A number of the line that begins so.
+fn field(file: &str, key: &str, at: usize) -> Result<f64> {
+    let text = fs::read_to_string(file).with_context(|| file.to_owned())?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    let field = line.and_then(|line| line.split_whitespace().nth(at)).with_context(|| file.to_owned())?;
+    Ok(field.parse()?)
 }
 
 impl Sample {
