@@ -81,8 +81,11 @@ pub(super) async fn metrics(State(ctx): State<Ctx>) -> impl IntoResponse {
 /// Role, plugin and part.
 pub(super) type PluginLabels = [(&'static str, String); 3];
 
+/// A gauge, and what it shows of a plugin.
+type Weight = (&'static str, fn(&SlotInfo) -> f64);
+
 /// What a plugin holds.
-const WEIGHTS: [(&str, fn(&SlotInfo) -> f64); 6] = [
+const WEIGHTS: [Weight; 6] = [
     ("postern_plugin_generation", |info| info.plugin.generation() as f64),
     ("postern_plugin_instances", |info| f64::from(info.instances)),
     ("postern_plugin_idle_instances", |info| f64::from(info.idle_instances)),
