@@ -235,7 +235,7 @@ async fn broker_node(parts: Parts<'_>) -> anyhow::Result<Arc<Node>> {
         cursors: cursors.clone(),
         rights: Compilations::default(),
         live: Live::default(),
-        ids: AssignedIds::new(config.limits.inflight),
+        ids: AssignedIds::new(config.limits.inflight.max(1_024)),
         tasks: tasks.clone(),
         limits: config.limits.clone(),
         server_reference: config.server_reference.as_deref().map(Text::from),

@@ -163,12 +163,12 @@ async fn a_database_elsewhere_is_restored_where_none_was() {
 async fn a_backup_lacks_nothing_that_serves() {
     let postern = Postern::start(|_| {}).await;
     postern.done(&["plugin", "activate", "classify-topic"]).await;
-    let components = postern.data().join("components");
-    let component = fs::read_dir(&components).unwrap().next().unwrap().unwrap();
-    fs::remove_file(component.path()).unwrap();
+    let record = fs::read(postern.data().join("activations.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    let name = format!("{}.wasm", record["roles"]["classify"]["active"]["digest"].as_str().unwrap());
+    fs::remove_file(postern.data().join("components").join(&name)).unwrap();
     let file = postern.folder().join("backup.tar");
     let told = refused(&postern.cli(&["backup", file.to_str().unwrap()]).await);
-    let name = component.file_name().into_string().unwrap();
     assert!(told.contains(&name) && told.contains("it is missing"), "{told}");
     let left = fs::read_dir(postern.folder()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     assert!(left.into_iter().all(|name| !name.starts_with("backup.tar")), "something was left of it");

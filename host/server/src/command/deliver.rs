@@ -72,7 +72,12 @@ impl Commands {
                 self.tasks.spawn(follow(self.tell(&changed)));
                 None
             }
-            Ok(None) => Some(Delivered::Ended),
+            Ok(None) => match self.store.get(&command.id).await {
+                // Another link's look was first: it is sent again on this one.
+                Ok(Some(now)) if State::Done.after().contains(&&*now.state) => Some(Delivered::NotNow),
+                Ok(_) => Some(Delivered::Ended),
+                Err(_) => Some(Delivered::NotNow),
+            },
             Err(e) => {
                 warn!(error = %e, command = command.id, "commands");
                 Some(Delivered::NotNow)

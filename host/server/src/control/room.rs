@@ -52,9 +52,7 @@ impl Room {
 
     /// One who has gone waits no more.
     pub fn forget(&self, who: u64) {
-        if !self.has_some() {
-            self.waiting.lock().remove(&who);
-        }
+        self.waiting.lock().remove(&who);
     }
 
     /// Whether so many times the room is taken.
