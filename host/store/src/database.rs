@@ -155,24 +155,43 @@ impl Database {
     /// # Errors
     /// [`StoreError`]; `folder` may hold a part.
     pub async fn copy_to(&self, folder: &Path) -> Result<bool, StoreError> {
-        if !matches!(*self.0.own.engine, Engine::Sqlite(_)) {
-            return Ok(false);
-        }
-        sqlite::copy(Path::new(&self.0.place), &folder.join("postern.db")).await?;
-        let failed = |path: &Path, error: std::io::Error| StoreError::open(path.display().to_string(), error);
-        let (from, to) = (self.0.data.join("plugins"), folder.join("plugins"));
-        std::fs::create_dir(&to).map_err(|error| failed(&to, error))?;
-        let mut files = Vec::new();
-        match std::fs::read_dir(&from) {
-            Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
-            // No plugin has a database yet.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(&from, error)),
-        }
-        for file in files.into_iter().filter(|file| file.extension().is_some_and(|end| end == "db")) {
+        let Some(own) = self.file() else { return Ok(false) };
+        sqlite::copy(own, &folder.join("postern.db")).await?;
+        let to = folder.join("plugins");
+        std::fs::create_dir(&to).map_err(|error| StoreError::open(to.display().to_string(), error))?;
+        for file in self.plugin_files()? {
             sqlite::copy(&file, &to.join(file.file_name().unwrap_or_default())).await?;
         }
         Ok(true)
+    }
+
+    /// Bytes that [`Database::copy_to`] writes, at most: of all files, and of their logs, which may not be in them yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when a folder cannot be read.
+    pub fn copied_bytes(&self) -> Result<u64, StoreError> {
+        let Some(own) = self.file() else { return Ok(0) };
+        let files = std::iter::once(own.to_owned()).chain(self.plugin_files()?);
+        // One that is removed meanwhile has no size.
+        let bytes = |file: &Path| std::fs::metadata(file).map_or(0, |about| about.len());
+        Ok(files.map(|file| bytes(&file) + bytes(&log_of(&file))).sum())
+    }
+
+    /// The host's own file; None for a server.
+    fn file(&self) -> Option<&Path> {
+        matches!(*self.0.own.engine, Engine::Sqlite(_)).then(|| Path::new(&self.0.place))
+    }
+
+    fn plugin_files(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let from = self.0.data.join("plugins");
+        let entries = match std::fs::read_dir(&from) {
+            Ok(entries) => entries,
+            // No plugin has a database yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(StoreError::open(from.display().to_string(), error)),
+        };
+        let files = entries.flatten().map(|entry| entry.path());
+        Ok(files.filter(|file| file.extension().is_some_and(|end| end == "db")).collect())
     }
 
     /// The file that a URL names; None for a server.
@@ -286,6 +305,13 @@ impl Database {
         self.0.own.engine.close().await;
         self.0.lock.lock().take();
     }
+}
+
+/// Where SQLite writes what is not in a file yet.
+fn log_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn refused(output: &Output) -> String {
 }
 
 /// Sets the data folder of the next start; nothing is in it.
-fn another_data_folder(postern: &mut Postern, name: &str) -> std::path::PathBuf {
+fn another_data_folder(postern: &mut Postern, name: &str) -> PathBuf {
     let data = postern.folder().join(name);
     let settings = postern.settings();
     settings.shares_key = false;
@@ -101,13 +101,19 @@ async fn what_was_acknowledged_before_a_backup_under_load_is_in_it() {
     assert_eq!(after.topic.to_string(), "im/u/bob/u1");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_backup_changes_nothing() {
+/// A server that has stopped, and the backup that it made, with its keys: alice is in it.
+async fn backed_up() -> (Postern, PathBuf) {
     let mut postern = Postern::start(|_| {}).await;
     postern.user("alice").await;
     let file = postern.folder().join("backup.tar");
     postern.done_within(Duration::from_secs(120), &["backup", file.to_str().unwrap(), "--with-keys"]).await;
     postern.stop().await;
+    (postern, file)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_backup_changes_nothing() {
+    let (mut postern, file) = backed_up().await;
     let whole = fs::read(&file).unwrap();
     let data = another_data_folder(&mut postern, "restored");
     let found = |part: &[u8]| whole.windows(part.len()).position(|at| at == part).unwrap();
@@ -135,11 +141,7 @@ async fn a_damaged_backup_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_elsewhere_is_restored_where_none_was() {
-    let mut postern = Postern::start(|_| {}).await;
-    postern.user("alice").await;
-    let file = postern.folder().join("backup.tar");
-    postern.done_within(Duration::from_secs(120), &["backup", file.to_str().unwrap(), "--with-keys"]).await;
-    postern.stop().await;
+    let (mut postern, file) = backed_up().await;
     let data = another_data_folder(&mut postern, "restored");
     // A log of another database would be played into the one that is restored.
     let elsewhere = tempfile::tempdir().unwrap();

@@ -36,7 +36,7 @@ pub(super) async fn backup(
         // Rule 11: an admin token can be given another value, what the keys have signed cannot.
         return Err(Problem::detailed(Kind::Forbidden, "keys are handed out by the unix socket only"));
     }
-    // Until all of it is sent, or whoever asked is gone and the copies with them.
+    // Until the copies are gone: sent, or given up.
     let turn = Arc::clone(&ctx.backup).try_lock_owned();
     let turn = turn.map_err(|_| Problem::detailed(Kind::Conflict, "another backup is under way"))?;
     let work = ctx.clone();
@@ -49,9 +49,8 @@ pub(super) async fn backup(
         })
     });
     let (copies, turn) = copies.await?;
-    let pieces = copies.send();
-    let pieces = stream::unfold((pieces, turn), |(mut pieces, turn)| async move {
-        pieces.recv().await.map(|piece| (piece, (pieces, turn)))
+    let pieces = stream::unfold(copies.send(turn), |mut pieces| async move {
+        pieces.recv().await.map(|piece| (piece, pieces))
     });
     Ok(([(header::CONTENT_TYPE, "application/x-tar")], Body::from_stream(pieces)).into_response())
 }

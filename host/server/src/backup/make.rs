@@ -71,7 +71,7 @@ impl Copies {
     /// The disk's, or the database's; nothing is left.
     pub async fn make(data: &Path, database: &Database, keys: bool) -> Result<Self, BackupError> {
         remove_leftovers(data);
-        refuse_without_room(data).map_err(|error| BackupError::File { path: data.to_owned(), error })??;
+        refuse_without_room(data, database)?;
         let made_at = clock::now().0;
         let folder = tempfile::Builder::new().prefix(ASIDE).tempdir_in(data);
         let folder = folder.map_err(|error| BackupError::File { path: data.to_owned(), error })?;
@@ -87,12 +87,15 @@ impl Copies {
         Ok(Copies { folder, manifest: Manifest { format: FORMAT, version, made_at, databases, files } })
     }
 
-    /// Sends the archive in pieces, and then removes the copies. An error ends the stream.
-    pub fn send(self) -> mpsc::Receiver<io::Result<Bytes>> {
+    /// Sends the archive in pieces, removes the copies, and gives back the turn. An error ends the stream.
+    pub fn send(self, turn: impl Send + 'static) -> mpsc::Receiver<io::Result<Bytes>> {
         let (to, pieces) = mpsc::channel(CHUNKS);
         tokio::task::spawn_blocking(move || {
             let mut writer = Pieces { to, piece: Vec::with_capacity(CHUNK) };
-            if let Err(error) = self.write(&mut writer) {
+            let sent = self.write(&mut writer);
+            // Before the stream ends: who makes the next backup finds neither.
+            drop((self, turn));
+            if let Err(error) = sent {
                 // Whoever asked may be gone.
                 let _ = writer.to.blocking_send(Err(error));
             }
@@ -140,31 +143,21 @@ impl Write for Pieces {
     }
 }
 
-/// A disk that a backup fills refuses the server's own writes. Logs of databases are in their copies as far as they are
-/// not in the files yet, which the margin covers.
-fn refuse_without_room(data: &Path) -> io::Result<Result<(), BackupError>> {
-    let mut bytes = 0;
-    for folder in [data.to_owned(), data.join("plugins"), data.join(COMPONENTS)] {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name();
-            let copied = ![".db-wal", ".db-shm"].iter().any(|end| name.to_string_lossy().ends_with(end));
-            // One that is removed meanwhile has no size.
-            if let Ok(about) = entry.metadata()
-                && about.is_file()
-                && copied
-            {
-                bytes += about.len();
-            }
-        }
+/// A disk that a backup fills refuses the server's own writes.
+fn refuse_without_room(data: &Path, database: &Database) -> Result<(), BackupError> {
+    // One that is not there, or is removed meanwhile, has no size.
+    let bytes = |path: &Path| fs::metadata(path).map_or(0, |about| about.len());
+    let components = fs::read_dir(data.join(COMPONENTS)).into_iter().flatten().flatten();
+    let components: u64 = components.map(|entry| bytes(&entry.path())).sum();
+    let files: u64 = FILES.iter().map(|name| bytes(&data.join(name))).sum();
+    let needed = (database.copied_bytes()? + components + files) >> 20;
+    let failed = |error: rustix::io::Errno| BackupError::File { path: data.to_owned(), error: error.into() };
+    let disk = rustix::fs::statvfs(data).map_err(failed)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize) >> 20;
+    if free < needed + MARGIN {
+        return Err(BackupError::NoRoom { path: data.to_owned(), needed, free });
     }
-    let disk = rustix::fs::statvfs(data)?;
-    let (needed, free) = (bytes >> 20, disk.f_bavail.saturating_mul(disk.f_frsize) >> 20);
-    if free >= needed + MARGIN {
-        return Ok(Ok(()));
-    }
-    Ok(Err(BackupError::NoRoom { path: data.to_owned(), needed, free }))
+    Ok(())
 }
 
 fn remove_leftovers(data: &Path) {
@@ -185,21 +178,18 @@ fn copy_files(from: &Path, to: &Path, keys: bool) -> Result<(), BackupError> {
         copy_activations(from, to)?;
         let record = Record::read(&to.join(ACTIVATIONS))?;
         let file = |digest: &Digest| Path::new(COMPONENTS).join(format!("{digest}.wasm"));
-        let missing = |digest: &&Digest| !to.join(file(digest)).exists();
-        let (all, serving) = (record.digests(), record.serving());
-        if !all.iter().any(|digest| missing(&digest)) {
-            break;
-        }
-        if attempt < ATTEMPTS {
+        let mut missing = record.digests();
+        missing.retain(|digest| !to.join(file(digest)).exists());
+        if !missing.is_empty() && attempt < ATTEMPTS {
             continue;
         }
-        if let Some(digest) = serving.iter().find(missing) {
+        if let Some(digest) = record.serving().intersection(&missing).next() {
             let why = "it is missing, and activations.json names it as what serves";
             let error = io::Error::new(io::ErrorKind::NotFound, why);
             return Err(BackupError::File { path: from.join(file(digest)), error });
         }
         // The server starts without it, and warns of it, too.
-        for digest in all.iter().filter(missing) {
+        for digest in &missing {
             tracing::warn!(file = %file(digest).display(), "missing; a plugin cannot be gone back to");
         }
         break;

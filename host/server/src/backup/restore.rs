@@ -55,10 +55,11 @@ pub fn run(archive: &Path, config: &Config) -> anyhow::Result<Manifest> {
     if let Some(place) = database {
         places.insert(restored.clone(), place);
     }
-    // The keys and the database first, for a server that finds the rest without them would make new ones.
-    let (first, rest): (Vec<_>, Vec<_>) =
-        places.iter().partition(|(from, _)| **from == restored || KEYS.iter().any(|key| from.ends_with(key)));
-    for (from, to) in first.into_iter().chain(rest) {
+    // A server that finds the rest without database or keys would make new ones. And the database, which may go to
+    // another disk, is what may fail: before anything else is in its place.
+    let mut places: Vec<_> = places.into_iter().collect();
+    places.sort_by_key(|(from, _)| (*from != restored, !KEYS.iter().any(|key| from.ends_with(key))));
+    for (from, to) in &places {
         put(from, to).with_context(|| to.display().to_string())?;
     }
     Ok(manifest)

@@ -65,7 +65,7 @@ impl<W: Write> Write for Beginning<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.of.write(bytes)?;
         let room = BEGINNING - self.kept.len();
-        self.kept.extend(bytes.iter().take(written.min(room)));
+        self.kept.extend_from_slice(bytes.get(..written.min(room)).unwrap_or_default());
         Ok(written)
     }
 
