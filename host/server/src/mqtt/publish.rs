@@ -10,7 +10,7 @@ use std::{
 
 use postern_broker::{
     Link, Message, SessionKey, Timestamp,
-    wire::{MessageProperties, QoS, Text, payload_is_as_declared},
+    wire::{MessageProperties, PacketId, QoS, Text, payload_is_as_declared},
 };
 use postern_guest::{
     CallError, Down, FailureRule, Who,
@@ -78,8 +78,8 @@ pub enum Admitted {
 pub struct Arrived {
     /// What the publisher wrote.
     pub message: Message,
-    /// The id that the host gave it, where the publisher gave none.
-    pub assigned: Option<String>,
+    /// What its repeat is known by, where its publisher gives it no id: packet identifier and DUP flag of QoS 1.
+    pub repeats: Option<(PacketId, bool)>,
 }
 
 impl Sender {
@@ -302,7 +302,10 @@ impl Sender {
         }
         let id = match message_id(&message, id) {
             Ok(Some(id)) => id,
-            Ok(None) => arrived.assigned.clone().unwrap_or_else(|| Ulid::new().to_string()),
+            Ok(None) => match arrived.repeats {
+                Some((packet, dup)) => node.ids.assign(&self.key, packet, dup),
+                None => Ulid::new().to_string(),
+            },
             Err(refusal) => return Admitted::Refuse(refusal),
         };
         message.topic = address.delivered_on(&topic);

@@ -63,15 +63,10 @@ impl Pump {
         let receipt = Receipt { owed: publish.packet_id.map(|id| (id, publish.qos)), span };
         let mut message =
             Message::new(topic, publish.payload, publish.qos, now).with_properties(publish.properties);
-        // Without an id of the sender's own, a repeat is known by its packet identifier alone.
-        let assigned = match publish.packet_id {
-            Some(id) if publish.qos == QoS::AtLeastOnce && needs_id(&message) => {
-                Some(self.node.ids.assign(&self.sender.key, id, publish.dup))
-            }
-            _ => None,
-        };
         message.retain = publish.retain;
-        let arrived = Arrived { message, assigned };
+        let repeats =
+            publish.packet_id.filter(|_| message.qos == QoS::AtLeastOnce).map(|id| (id, publish.dup));
+        let arrived = Arrived { message, repeats };
         self.admit(receipt, arrived, now);
     }
 
@@ -197,19 +192,3 @@ fn traceparent(publish: &Publish) -> Option<&str> {
     let properties = &publish.properties.as_ref()?.user_properties;
     properties.iter().find(|(name, _)| &**name == "traceparent").map(|(_, value)| &**value)
 }
-
-/// Whether a message may be one that is stored, and brings no id of its own.
-fn needs_id(message: &Message) -> bool {
-    let topic = message.topic.as_str();
-    let in_topic = || topic.starts_with("im/") && topic.split('/').count() > IM_LEVELS;
-    let in_property = || {
-        message
-            .properties
-            .as_deref()
-            .is_some_and(|it| it.user_properties.iter().any(|(key, _)| &**key == "id"))
-    };
-    (topic.starts_with("im/") || topic.starts_with("note/")) && !in_topic() && !in_property()
-}
-
-/// Of `im/u/{to}/{from}` and `im/g/{group}/{from}`; the next is a message's id.
-const IM_LEVELS: usize = 4;

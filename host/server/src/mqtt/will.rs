@@ -27,7 +27,7 @@ async fn run(node: &Node, sender: &Sender, will: Will) -> Result<(), String> {
     let mut message =
         Message::new(will.topic, will.payload, will.qos, clock::now()).with_properties(will.properties);
     message.retain = will.retain;
-    let arrived = Arrived { message, assigned: None };
+    let arrived = Arrived { message, repeats: None };
     sender.may_still_speak(node).await?;
     loop {
         match sender.admit(node, &arrived, None, clock::now()) {
