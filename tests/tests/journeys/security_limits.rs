@@ -7,8 +7,11 @@ use phone::ApiError;
 use postern_broker::wire::{
     Packet, PacketId, Publish, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, Version,
 };
-use postern_tests::{Peer, Postern, connect, password, publish, text};
-use tokio::net::TcpStream;
+use postern_tests::{Page, Peer, Postern, connect, password, patiently, publish, text};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// A request to log in of which half the body is there, when the server waits for the rest.
 async fn half_a_login(postern: &Postern) -> Peer {
@@ -219,4 +222,33 @@ async fn s_what_waits_to_be_stored_is_bounded_and_nothing_is_lost() {
     for _ in 0..200 {
         bob.message().await;
     }
+}
+
+/// Whoever holds connections to the health listener, and keeps asking, does not keep probes out.
+#[tokio::test]
+async fn a_probe_comes_in_beside_those_who_hold_connections() {
+    let postern = Postern::start(|_| {}).await;
+    let health = postern.address("health").to_owned();
+    let mut holders = tokio::task::JoinSet::new();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..40 {
+        let (health, tell) = (health.clone(), tell.clone());
+        holders.spawn(async move {
+            let mut stream = TcpStream::connect(&health).await.unwrap();
+            let mut some = [0; 1_024];
+            let mut again = tokio::time::interval(Duration::from_millis(100));
+            while stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok() {
+                match stream.read(&mut some).await {
+                    Ok(1..) => drop(tell.send(())),
+                    _ => break,
+                }
+                again.tick().await;
+            }
+        });
+    }
+    // As many as there is room for have been answered, and go on.
+    for _ in 0..32 {
+        patiently("an answer", told.recv()).await.unwrap();
+    }
+    assert_eq!(Page::get(&health, "/healthz").await.status, 200);
 }

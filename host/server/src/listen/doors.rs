@@ -29,9 +29,10 @@ use crate::{
     tasks::Background,
 };
 
-/// Connections of the admin and health listeners, each: so many at once, from one address, and before the oldest
-/// has to go, which is less than there is room for, so that a probe always finds a place.
-const INNER: (usize, usize, usize) = (128, 16, 32);
+/// Connections of the admin and health listeners, each, before the oldest has to go.
+const INNER: usize = 32;
+/// Places that are there for them: more, so that a probe always comes in, whoever shares its address.
+const INNER_ROOM: usize = 4 * INNER;
 
 /// What all listeners share.
 pub struct Doors<'a> {
@@ -71,8 +72,7 @@ impl Doors<'_> {
                 _ => doors.spawn(self.mqtt(name, listener, gate.clone(), node.clone())),
             }
         }
-        let (room, from_one, strangers) = INNER;
-        let inner = || Arc::new(Gate::new(room, from_one, u32::MAX, strangers));
+        let inner = || Arc::new(Gate::new(INNER_ROOM, INNER_ROOM, u32::MAX, INNER));
         match bound.admin {
             Admin::Unix(listener, file) => {
                 let serving = serve_unix(listener, routers.admin, self.tasks.clone(), self.stop.clone());
