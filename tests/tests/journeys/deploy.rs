@@ -120,7 +120,7 @@ fn kubernetes_manifests_agree_with_their_config_and_the_image() {
     // Variables of a Service named postern would be taken for config keys.
     assert_eq!(pod["enableServiceLinks"], false);
     let drain = config.parse::<toml::Table>().unwrap()["limits"]["drain_secs"].as_integer().unwrap();
-    assert!(pod["terminationGracePeriodSeconds"].as_i64().unwrap() >= drain + 10);
+    assert!(pod["terminationGracePeriodSeconds"].as_i64().unwrap() >= drain + 15);
     let budget = &object(&documents, "PodDisruptionBudget", "postern")["spec"];
     assert_eq!(budget["selector"], set["selector"]);
 }

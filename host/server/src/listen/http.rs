@@ -41,7 +41,7 @@ const PATIENCE: Patience =
 pub(super) const STOPPING: Duration = Duration::from_secs(3);
 /// Streams of one HTTP/2 connection.
 const STREAMS: u32 = 32;
-/// Bytes of a write that counts as a part of an answer: PINGs and settings of HTTP/2 are less.
+/// Bytes of an answer that count as one taken: PINGs of HTTP/2 are less, all that go out in an idle time.
 const PART_OF_ANSWER: usize = 128;
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -105,9 +105,11 @@ async fn serve_patiently<S>(
         .keep_alive_interval(idle / 3)
         .keep_alive_timeout(idle / 3);
     // What is taken of a long answer is use, too; an answer that nobody takes is none.
-    let sent = use_of.clone();
+    let (sent, mut part) = (use_of.clone(), 0);
     let stream = InspectWriter::new(stream, move |written: &[u8]| {
-        if written.len() >= PART_OF_ANSWER {
+        part += written.len();
+        if part >= PART_OF_ANSWER {
+            part = 0;
             sent.moved();
         }
     });
