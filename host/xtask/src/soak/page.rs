@@ -32,9 +32,10 @@ const PLOTS: &[(&str, &str, &str, &[&str])] = &[
 
 impl<'a> Page<'a> {
     pub(crate) fn new(outcome: &'a Outcome, samples: &[Sample], lines: &[Line]) -> Self {
-        let series = all(samples, lines, outcome.secs);
+        let disturbed = disturbed(samples, outcome.secs);
+        let series = all(samples, lines, outcome.secs, &disturbed);
         let series = series.into_iter().map(|series| (series.clone(), series.verdict())).collect();
-        Page { outcome, series, disturbed: disturbed(samples, outcome.secs).len() }
+        Page { outcome, series, disturbed: disturbed.len() }
     }
 
     /// Whether nothing grows beyond its bound and nothing is lost.

@@ -128,8 +128,7 @@ fn synced(samples: &[Sample], secs: f64) -> Vec<(f64, f64)> {
 }
 
 /// Everything that is judged, of a run of so many seconds.
-pub(crate) fn all(samples: &[Sample], lines: &[Line], secs: f64) -> Vec<Series> {
-    let disturbed = disturbed(samples, secs);
+pub(crate) fn all(samples: &[Sample], lines: &[Line], secs: f64, disturbed: &BTreeSet<usize>) -> Vec<Series> {
     let mut all = Vec::new();
     let mut add = |key, name, unit, bound, points: Vec<(f64, f64)>| {
         let calm = |at: f64| window(at, 1.0).is_none_or(|window| !disturbed.contains(&window));
@@ -282,7 +281,7 @@ mod tests {
         let samples: Vec<_> = (0..120).map(at).collect();
         let found = disturbed(&samples, 120.0);
         assert_eq!(found, (90..WINDOWS).chain([60]).collect());
-        let all = all(&samples, &[], 120.0);
+        let all = all(&samples, &[], 120.0, &found);
         let judged = |key: &str| all.iter().find(|it| it.key == key).map(|it| it.judged.len()).unwrap();
         assert_eq!((judged("rss"), judged("cpu")), (WINDOWS, WINDOWS - 1 - 31));
         // What is not told is not passed over.
