@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ::phone::{Api, Token};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch as channel;
@@ -202,8 +202,13 @@ pub(crate) async fn run(request: &Request) -> Result<Value> {
     lines.abort();
     tell.send(Told::Leave)?;
     let all_gone = async { while crowd.here.join_next().await.is_some() {} };
-    ensure!(timeout(PATIENCE, all_gone).await.is_ok(), "somebody does not leave");
-    reader::read_all(&world).await.context("history")?;
+    // Neither takes the hour's figures along: both stand in the report.
+    if timeout(PATIENCE, all_gone).await.is_err() {
+        world.watch.fault("the crowd", &anyhow!("somebody does not leave"));
+    }
+    if let Err(error) = reader::read_all(&world).await {
+        world.watch.fault("history", &error);
+    }
     let mut report = world.watch.report();
     if let Some(report) = report.as_object_mut() {
         report.insert("chat".to_owned(), world.chat.report());
