@@ -54,6 +54,36 @@ impl Postgres {
     pub fn url(&self) -> &str {
         &self.url
     }
+
+    /// Stops it where it stands, as a machine that hangs does: connections stay, and nothing answers.
+    pub fn freeze(&self) -> Frozen {
+        let server = self.server.id().expect("PostgreSQL runs");
+        let mut frozen = Frozen { processes: vec![server] };
+        frozen.all("-STOP");
+        // No more of them come now.
+        let children = fs::read_to_string(format!("/proc/{server}/task/{server}/children")).unwrap();
+        frozen.processes.extend(children.split_whitespace().map(|id| id.parse::<u32>().unwrap()));
+        frozen.all("-STOP");
+        frozen
+    }
+}
+
+/// A PostgreSQL server that is frozen; goes on when dropped.
+#[derive(Debug)]
+pub struct Frozen {
+    processes: Vec<u32>,
+}
+
+impl Frozen {
+    fn all(&self, signal: &str) {
+        Blocking::new("kill").arg(signal).args(self.processes.iter().map(u32::to_string)).status().ok();
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.all("-CONT");
+    }
 }
 
 impl Drop for Postgres {

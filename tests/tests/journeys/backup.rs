@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
-use postern_tests::{Postern, Postgres, body, patiently, root};
+use postern_tests::{Postern, Postgres, SmallDisk, body, patiently, root};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::crash::{all_of_history, send_until_killed};
@@ -70,7 +70,7 @@ async fn what_was_acknowledged_before_a_backup_under_load_is_in_it() {
     assert!(told.try_recv().is_ok(), "there was no load while the backup was made");
     assert!(refused(&postern.cli(&["backup", &name]).await).contains("is there already"));
     let left = fs::read_dir(postern.data()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    assert!(left.into_iter().all(|name| !name.contains("backup")), "copies were left");
+    assert!(left.into_iter().all(|name| !name.starts_with(".postern-backup-")), "copies were left");
     let activations = fs::read(postern.data().join("activations.json")).unwrap();
     // While it serves, its data folder takes no other.
     assert!(refused(&postern.cli(&["restore", &name]).await).contains("empty data folder"));
@@ -99,6 +99,24 @@ async fn what_was_acknowledged_before_a_backup_under_load_is_in_it() {
     assert!((ack.reason as u8) < 0x80, "{ack:?}");
     let after = on_pc.next_that(|publish| body(publish) == "after the restore").await;
     assert_eq!(after.topic.to_string(), "im/u/bob/u1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_would_fill_the_disk_is_refused() {
+    let Some(disk) = SmallDisk::mount(48) else { return };
+    let mut postern = Postern::start(|c| c.set("data", disk.path().join("data").to_str().unwrap())).await;
+    let mut alice = postern.session("alice", "phone").await;
+    postern.user("bob").await;
+    let file = postern.folder().join("backup.tar");
+    let words = ["backup", file.to_str().unwrap()];
+    let told = refused(&postern.cli(&words).await);
+    assert!(told.contains("MiB are free"), "{told}");
+    assert!(!file.exists(), "a backup that is none");
+    let ack = alice.send("bob", "meanwhile", "the server goes on").await;
+    assert!((ack.reason as u8) < 0x80, "{ack:?}");
+    disk.resize(256);
+    postern.done_within(Duration::from_secs(120), &words).await;
+    assert!(file.exists());
 }
 
 /// A server that has stopped, and the backup that it made, with its keys: alice is in it.

@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 
-use postern_tests::{Postern, Refused, Settings, not_run};
+use postern_tests::{Postern, Refused, Settings, SmallDisk};
 
 /// Starts with something wrong; the one line of stderr names what is in `names`.
 async fn refused(names: &[&str], change: impl FnOnce(&mut Settings)) -> Refused {
@@ -206,11 +205,7 @@ async fn s_wrong_usage_is_exit_code_2() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s_a_full_disk_refuses_and_harms_nothing() {
-    let disk = tempfile::tempdir().unwrap();
-    if !mount(&["-t", "tmpfs", "-o", "size=6m", "tmpfs"], disk.path()) {
-        return not_run("only root may mount a small file system");
-    }
-    let _mounted = Mounted(disk.path().to_owned());
+    let Some(disk) = SmallDisk::mount(6) else { return };
     let mut postern = Postern::start(|c| c.set("data", disk.path().join("data").to_str().unwrap())).await;
     let mut alice = postern.session("alice", "phone").await;
     postern.user("bob").await;
@@ -230,7 +225,7 @@ async fn s_a_full_disk_refuses_and_harms_nothing() {
     assert!(stored > 0);
     // With room again, everything that was acknowledged is there, and it goes on.
     postern.kill().await;
-    assert!(mount(&["-o", "remount,size=60m"], disk.path()));
+    disk.resize(60);
     postern.restart().await;
     let mut bob = postern.session("bob", "pc").await;
     for n in 0..stored {
@@ -242,22 +237,4 @@ async fn s_a_full_disk_refuses_and_harms_nothing() {
     assert_eq!(bob.messages_so_far().await, []);
     let ack = postern.session("alice", "phone").await.send("bob", "after", "room again").await;
     assert!((ack.reason as u8) < 0x80, "{ack:?}");
-}
-
-fn mount(words: &[&str], at: &Path) -> bool {
-    std::process::Command::new("mount")
-        .args(words)
-        .arg(at)
-        .output()
-        .is_ok_and(|output| output.status.success())
-}
-
-/// A mounted file system; taken off when dropped.
-struct Mounted(PathBuf);
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // Lazily: the program that uses it is ended just after this.
-        std::process::Command::new("umount").arg("-l").arg(&self.0).status().ok();
-    }
 }

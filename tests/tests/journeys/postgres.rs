@@ -82,3 +82,24 @@ async fn a10_groups_history_and_directory_on_postgresql() {
     let page = tokio::task::spawn_blocking(read).await.unwrap().unwrap();
     assert_eq!(page["messages"][0]["body"], "to all of ops");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_hangs_keeps_no_server_from_stopping() {
+    let Some(postgres) = Postgres::start().await else { return };
+    let mut postern = Postern::start(|c| {
+        c.set("store.url", postgres.url());
+        c.set("limits.drain_secs", 1);
+    })
+    .await;
+    postern.user("bob").await;
+    let mut alice = postern.session("alice", "phone").await;
+    let ack = alice.send("bob", "m1", "while it answers").await;
+    assert!((ack.reason as u8) < 0x80, "{ack:?}");
+    let frozen = postgres.freeze();
+    alice.start("im/u/bob/alice", "m2", "while it hangs").await;
+    postern.stop().await;
+    assert!(postern.log().contains("the database or the bus does not answer"), "{}", postern.log());
+    drop(frozen);
+    postern.restart().await;
+    assert_eq!(body(&postern.session("bob", "pc").await.message().await), "while it answers");
+}
