@@ -104,7 +104,7 @@ async fn what_was_acknowledged_before_a_backup_under_load_is_in_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_that_would_fill_the_disk_is_refused() {
     let Some(disk) = SmallDisk::mount(48) else { return };
-    let mut postern = Postern::start(|c| c.set("data", disk.path().join("data").to_str().unwrap())).await;
+    let postern = Postern::start(|c| c.set("data", disk.path().join("data").to_str().unwrap())).await;
     let mut alice = postern.session("alice", "phone").await;
     postern.user("bob").await;
     let file = postern.folder().join("backup.tar");
