@@ -48,6 +48,19 @@ path_in_use() {
   else echo none; fi
 }
 
+# what a package needs and this machine, perhaps a bare container, has not: libedit2 and what that needs
+missing_below() {
+  local package
+  apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances "$1" \
+    | sed -n 's/^\([a-z0-9][a-z0-9.+-]*\)$/\1/p' | sort -u \
+    | while read -r package; do
+        case $package/$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) in
+          "$1"/* | *" ok installed") ;;
+          *) echo "$package" ;;
+        esac
+      done
+}
+
 fetch_debs() {
   command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null \
     || die "no rustup download site and no apt-get: install the target with 'rustup target add $TARGET'"
@@ -61,8 +74,9 @@ fetch_debs() {
   [ -n "$llvm" ] || die "cannot tell which libllvm $libstd needs"
   rm -rf "$HOME_DIR/root" "$HOME_DIR/debs"; mkdir -p "$HOME_DIR/debs" "$HOME_DIR/root"
   say "fetching rustc-web $ver and its source (about 140 MB)"
+  # shellcheck disable=SC2046 # names of packages, one word each
   ( cd "$HOME_DIR/debs" && apt-get download -qq "rustc-web=$ver" "$libstd=$ver" "libstd-rust-web-dev=$ver" \
-      "rust-web-src=$ver" "$llvm" 2>/dev/null ) || die "apt could not download rustc-web $ver"
+      "rust-web-src=$ver" "$llvm" $(missing_below "$llvm") 2>/dev/null ) || die "apt could not download rustc-web $ver"
   for f in "$HOME_DIR"/debs/*.deb; do
     case $f in
       */rust-web-src_*) dpkg-deb --fsys-tarfile "$f" | tar -x -C "$HOME_DIR/root" --wildcards './usr/src/rustc-*/library' ;;
