@@ -39,12 +39,8 @@ pub(super) async fn publish(world: Arc<World>, pair: usize, mut told: watch::Rec
     let mut sent: HashMap<PacketId, Instant> = HashMap::new();
     let mut count = 0_u64;
     loop {
-        let now = *told.borrow_and_update();
-        if now == Told::Leave {
-            line.close().await;
-            return Ok(());
-        }
-        let is_live = now == Told::Live;
+        // Not marked as seen: `changed` has to tell it.
+        let is_live = *told.borrow() == Told::Live;
         tokio::select! {
             _ = pause.tick(), if is_live && world.is_ready() => {
                 let qos = if count.is_multiple_of(2) { QoS::AtMostOnce } else { QoS::AtLeastOnce };
@@ -66,7 +62,13 @@ pub(super) async fn publish(world: Arc<World>, pair: usize, mut told: watch::Rec
                     world.watch.took("flow_ack", at.elapsed());
                 }
             }
-            changed = told.changed() => changed.context("the soak is over")?,
+            changed = told.changed() => {
+                changed.context("the soak is over")?;
+                if *told.borrow() == Told::Leave {
+                    line.close().await;
+                    return Ok(());
+                }
+            }
         }
         line.flush().await?;
     }

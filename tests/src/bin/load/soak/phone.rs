@@ -141,17 +141,18 @@ impl Phone {
                 self.take(line, &packet)?;
             }
             line.flush().await?;
-            // Here, and nowhere else: what one look has seen `changed` does not tell again.
-            let now = *told.borrow_and_update();
-            if now == Told::Leave {
-                return Ok(());
-            }
-            let is_live = now == Told::Live;
+            // Not marked as seen: `changed` has to tell it.
+            let is_live = *told.borrow() == Told::Live;
             tokio::select! {
                 filled = line.fill() => filled?,
                 _ = send.tick(), if is_live => self.say(line)?,
                 _ = ping.tick() => line.send(&Packet::PingReq)?,
-                changed = told.changed() => changed.context("the soak is over")?,
+                changed = told.changed() => {
+                    changed.context("the soak is over")?;
+                    if *told.borrow() == Told::Leave {
+                        return Ok(());
+                    }
+                }
                 // Until all has come nobody goes any more.
                 () = sleep_until(leave_at), if is_live => return Ok(()),
             }

@@ -121,17 +121,19 @@ impl Session {
                 }
             }
             line.flush().await?;
-            let now = *told.borrow_and_update();
-            if now == Told::Leave {
-                self.world.watch.add("unfinished", u64::try_from(self.client.unfinished())?);
-                return Ok(());
-            }
-            let is_live = now == Told::Live;
+            // Not marked as seen: `changed` has to tell it.
+            let is_live = *told.borrow() == Told::Live;
             tokio::select! {
                 filled = line.fill() => filled?,
                 _ = send.tick(), if publishes && is_live && self.world.is_ready() => self.say(line)?,
                 _ = ping.tick() => line.send(&Packet::PingReq)?,
-                changed = told.changed() => changed.context("the soak is over")?,
+                changed = told.changed() => {
+                    changed.context("the soak is over")?;
+                    if *told.borrow() == Told::Leave {
+                        self.world.watch.add("unfinished", u64::try_from(self.client.unfinished())?);
+                        return Ok(());
+                    }
+                }
                 () = sleep_until(leave_at), if is_live => return Ok(()),
             }
         }
