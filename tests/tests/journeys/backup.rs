@@ -70,7 +70,7 @@ async fn what_was_acknowledged_before_a_backup_under_load_is_in_it() {
     assert!(told.try_recv().is_ok(), "there was no load while the backup was made");
     assert!(refused(&postern.cli(&["backup", &name]).await).contains("is there already"));
     let left = fs::read_dir(postern.data()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    assert!(left.into_iter().all(|name| !name.starts_with(".postern-backup-")), "copies were left");
+    assert!(left.into_iter().all(|name| !name.contains("backup")), "copies were left");
     let activations = fs::read(postern.data().join("activations.json")).unwrap();
     // While it serves, its data folder takes no other.
     assert!(refused(&postern.cli(&["restore", &name]).await).contains("empty data folder"));
