@@ -97,6 +97,8 @@ async fn a_database_that_hangs_keeps_no_server_from_stopping() {
     assert!((ack.reason as u8) < 0x80, "{ack:?}");
     let frozen = postgres.freeze();
     alice.start("im/u/bob/alice", "m2", "while it hangs").await;
+    // What was sent before a ping has been read when it is answered: it waits for the database.
+    assert_eq!(alice.messages_so_far().await, []);
     postern.stop().await;
     assert!(postern.log().contains("the database or the bus does not answer"), "{}", postern.log());
     drop(frozen);
