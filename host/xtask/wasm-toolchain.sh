@@ -52,7 +52,7 @@ path_in_use() {
 missing_below() {
   local package
   apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances "$1" \
-    | sed -n 's/^\([a-z0-9][a-z0-9.+-]*\)$/\1/p' | sort -u \
+    | grep -x '[a-z0-9][a-z0-9.+-]*' | sort -u \
     | while read -r package; do
         case $package/$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) in
           "$1"/* | *" ok installed") ;;
