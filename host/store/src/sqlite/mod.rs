@@ -25,7 +25,7 @@ const READERS: u32 = 4;
 const CHECKPOINT_PAGES: &str = "16384";
 /// Page cache of the writer and of each reader, in KiB and negative as SQLite wants it. There are five connections
 /// to each file, and a file for the host and each plugin: what is not in here is in the kernel's cache, once for all.
-/// Readers are taken last in, first out: the third and fourth fill over hours, which looks like a leak where they may take much.
+/// Readers are taken last in, first out: the later ones fill late, so what each may take is growth long after the start.
 const WRITER_CACHE: &str = "-4096";
 const READER_CACHE: &str = "-256";
 
